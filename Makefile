@@ -1,0 +1,45 @@
+# make demo     four colleagues learn their average raise and nothing else
+# make test     everything that CI checks
+# make help     the rest
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench lock clean
+
+help:            ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## create .venv with the pinned dependencies
+
+$(STAMP): pyproject.toml requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "make: error: Python 3.11 or newer is needed, this is %d.%d" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(STAMP)   ## start a broker and four nodes, run an average and a sum, clean up
+	@$(BIN)/coordinator demo
+
+lint: $(STAMP)   ## formatting, rules, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint       ## lint and the whole test suite
+	$(BIN)/pytest -n auto
+
+bench: $(STAMP)  ## this project beside MPyC and a bare TLS connection, writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks
+
+lock:            ## pin today's versions (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group test --group bench pyproject.toml -c requirements.txt -o requirements-dev.txt
+
+clean:           ## remove what make created
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Announces sessions and shows what becomes of them; it holds no share."""
