@@ -38,7 +38,11 @@ class Exact:
 
     def place(self, index: int) -> str:
         """Where element `index` stands, in words."""
-        return self.source if self.units.ndim == 0 else f"{self.source}, {self.row_word} {self.first_row + index}"
+        return (
+            self.source
+            if self.units.ndim == 0
+            else f"{self.source}, {self.row_word} {self.first_row + index}"
+        )
 
 
 def limit(inputs: int) -> int:

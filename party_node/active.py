@@ -1,0 +1,158 @@
+"""One running session in a node: journal, seal and signature around the pure state machine.
+
+Everything that the session takes in is written to the journal first; everything that it gives out is
+sealed and signed once, kept in the outbox and resent byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from party_node.journal import Journal, SessionRow
+from party_node.post import Post, Publication, Sent
+from party_node.seal import Seal
+from protocol.letters import Part, parse
+from protocol.messages import RefusalCode, Request, Step
+from protocol.ring import Ring
+from protocol.secret import Seed
+from protocol.session import Outgoing, Session
+from protocol.spec import SessionSpec
+from protocol.states import State
+
+FIRST_REQUEST = 300  # milliseconds without progress after which we ask for what is missing
+LAST_REQUEST = 15_000  # and the longest pause between two requests
+RETAIN_AFTER = 2_000  # a session that takes longer has somebody who is away: the broker keeps its letters
+
+
+class ActiveSession:
+    """A session in progress.  What it wants published collects in `publications`."""
+
+    def __init__(
+        self,
+        spec: SessionSpec,
+        session: str,
+        me: str,
+        seed: Seed,
+        value: Ring | None,
+        *,
+        journal: Journal,
+        post: Post,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.spec, self.id = spec, session
+        self.publications: list[Publication] = []
+        self.noted: State | None = None  # the state that the journal shows
+        self._seal = Seal(session, me, seed, entropy)
+        self.machine = Session(spec, session, me, seed, value, self._seal.unseal)
+        self._journal, self._post = journal, post
+        self._outbox: dict[tuple[str, str], list[Sent]] = {}
+        self._number = 0  # of the next arrival
+        self._pause = FIRST_REQUEST
+        self._next_request = 0
+        self._retain_at = 0
+        self._retained = False
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def join(self, now: int) -> None:
+        """Take part."""
+        self._started(now)
+        self._send(self.machine.join(self._seal.public_key, now))
+
+    def refuse(self, code: RefusalCode, detail: str) -> None:
+        """Take no part, and say so."""
+        self._send(self.machine.refuse(code, detail))
+
+    def resume(self, row: SessionRow, now: int) -> None:
+        """Replay the journal: the same arrivals give the same state, and the outbox has what was sent."""
+        for sent in self._journal.outbox(self.id):
+            self._outbox.setdefault((sent.step, sent.to), []).append(sent)
+        self._retained = row.retained
+        self._send(self.machine.join(self._seal.public_key, row.joined))
+        for at, payload in list(self._journal.arrivals(self.id)):
+            self._number += 1
+            self._send(self.machine.receive(parse(payload), at) if payload else self.machine.tick(at))
+        self._started(now)
+
+    def _started(self, now: int) -> None:
+        self._next_request = now + self._pause
+        self._retain_at = now + RETAIN_AFTER
+
+    def receive(self, part: Part, payload: bytes, now: int) -> None:
+        """A part whose signature has been checked; MalformedError if it does not belong here."""
+        out = self.machine.receive(part, now)
+        self._arrived(payload, now)
+        self._send(out)
+        self._pause = FIRST_REQUEST
+        self._next_request = now + self._pause
+
+    def _arrived(self, payload: bytes | None, now: int) -> None:
+        self._journal.arrived(self.id, self._number, now, payload)
+        self._number += 1
+
+    # -- time ----------------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> int | None:
+        """When `tick` is due."""
+        due = self.machine.deadline
+        if due is None:
+            return None
+        return min(due, self._next_request, due if self._retained else self._retain_at)
+
+    def tick(self, now: int) -> None:
+        """Do what the clock asks for."""
+        due = self.machine.deadline
+        if due is not None and due <= now:
+            out = self.machine.tick(now)
+            self._arrived(None, now)
+            self._send(out)
+        if self.machine.over:
+            return
+        if not self._retained and self._retain_at <= now:
+            self.retain()
+        if self._next_request <= now:
+            self.request_missing(now)
+            self._pause = min(2 * self._pause, LAST_REQUEST)
+
+    def request_missing(self, now: int) -> None:
+        """Ask each sender for the letters that we lack: this, not the broker, guarantees delivery."""
+        wanted: dict[str, list[Step]] = {}
+        for step, sender in self.machine.waiting_for():
+            wanted.setdefault(sender, []).append(step)
+        for sender, steps in wanted.items():
+            body = Request(steps=tuple(steps)).encode()
+            parts = self._post.plain(self.id, Step.REQUEST, sender, body)
+            self.publications.extend(self._post.publication(self.id, part) for part in parts)
+        self._next_request = now + self._pause
+
+    def retain(self) -> None:
+        """Leave our letters with the broker, for those who are away."""
+        self._retained = True
+        self._journal.retain(self.id)
+        self.resend()
+
+    def resend(self) -> None:
+        """Publish the whole outbox again."""
+        self._publish(part for parts in self._outbox.values() for part in parts)
+
+    # -- letters out -----------------------------------------------------------------------------------
+
+    def _send(self, letters: Iterable[Outgoing]) -> None:
+        for letter in letters:
+            if (letter.step, letter.to) in self._outbox:  # replayed: it has its bytes already
+                continue
+            if letter.recipients:
+                slots, chunks = self._seal.seal(letter, self.machine.view, self.machine.sealing_key)
+                parts = self._post.write(self.id, letter.step, letter.to, slots, chunks)
+            else:
+                parts = self._post.plain(self.id, letter.step, letter.to, letter.body)
+            self._outbox[letter.step, letter.to] = parts
+            for part in parts:
+                self._journal.sent(self.id, part)
+            self._publish(parts)
+
+    def _publish(self, parts: Iterable[Sent]) -> None:
+        self.publications.extend(
+            self._post.publication(self.id, part, retain=self._retained) for part in parts
+        )

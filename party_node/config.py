@@ -1,0 +1,176 @@
+"""Configuration files: TOML in, a checked and frozen `NodeConfig` or `CoordinatorConfig` out.
+
+Relative paths are relative to the file that names them.  Environment variables override the file:
+SOTTO_BROKER__HOST is `host` in `[broker]`.  Every error names the file (or variable), the key, what
+it was and what it may be; an input's value is a secret and never appears.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    model_validator,
+)
+
+from party_node.toml import PREFIX, checked, read_toml
+from protocol.errors import ConfigError
+from protocol.names import PATTERN, Name
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    if "\n" in str(path):
+        raise ValueError("should be the path of a file, not what is in it")
+    directory = (info.context or {}).get("directory", Path())
+    # Not Path.resolve(): a key behind a symlink that is replaced later must be followed later.
+    return Path(os.path.abspath(directory / path))  # noqa: PTH100 - the only way to fold ".." without that
+
+
+def _base_topic(topic: str) -> str:
+    if re.fullmatch(r"[^+#/$\0][^+#/\0]*(/[^+#/\0]+)*", topic) is None:
+        raise ValueError('should be topic levels such as "acme/sotto": no + or #, no / at either end')
+    return topic
+
+
+def _literal(value: object) -> object:
+    elements = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(element, float) for element in elements):
+        raise ValueError('should be quoted, as in "0.1": a TOML float is not exact')
+    if any(isinstance(element, bool) or not isinstance(element, str | int) for element in elements):
+        raise ValueError("should be a number in quotes, a whole number, or a list of those")
+    return value
+
+
+FilePath = Annotated[Path, AfterValidator(_absolute)]
+Number = StrictStr | StrictInt
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class BrokerConfig(_Table):
+    """How to reach the MQTT broker, and who we are to it."""
+
+    host: str = Field(min_length=1, description='a host name or an address, as in "localhost"')
+    port: int = Field(ge=1, le=65535, description="a port, usually 8883 for MQTT over TLS")
+    protocol: Literal["5", "3.1.1"] = Field("5", description='"5", or "3.1.1" for the embedded broker')
+    ca: FilePath = Field(description="the certificate (PEM) that signed the broker's")
+    certificate: FilePath = Field(description="our certificate (PEM): its common name is our name")
+    key: FilePath = Field(description="the private key (PEM) of the certificate")
+    base_topic: Annotated[str, AfterValidator(_base_topic)] = Field(
+        "sotto", description="the same for all parties: what every topic starts with"
+    )
+
+
+class InputSource(_Table):
+    """Where one named input comes from: exactly one of `value`, `csv` with `column`, `query`."""
+
+    value: Annotated[Number | tuple[Number, ...] | None, BeforeValidator(_literal)] = Field(
+        None,
+        repr=False,
+        description='an exact decimal in quotes ("3171.50"), a whole number, or a list of those',
+    )
+    csv: FilePath | None = Field(None, description="a CSV file whose first row holds column names")
+    column: str | None = Field(None, description="the name of one column of the CSV file")
+    query: str | None = Field(
+        None, description="an SQL query with one column, as in \"SELECT pay FROM 'staff.parquet'\""
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> InputSource:
+        if sum(part is not None for part in (self.value, self.csv, self.query)) != 1:
+            raise ValueError("should have exactly one of value, csv (with column) and query")
+        if (self.csv is None) != (self.column is None):
+            raise ValueError("csv and column go together")
+        return self
+
+
+class _Daemon(_Table):
+    """What the node's and the coordinator's configuration have in common."""
+
+    name: Name = Field(description=f"a name as in the roster, matching {PATTERN}")
+    data_dir: FilePath = Field(description="a directory of our own for the journal; it is created")
+    roster: FilePath = Field(description="the file with everybody's identities (roster.toml)")
+    identity_key: FilePath = Field(description="our Ed25519 private key (PKCS#8 PEM, mode 0600)")
+    broker: BrokerConfig = Field(description="a table: [broker] with host, port, ca, certificate, key")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
+    _directory: Path = PrivateAttr(default_factory=Path.cwd)
+
+    def model_post_init(self, context: Any, /) -> None:
+        if context:
+            self._directory = context["directory"]
+
+    @property
+    def directory(self) -> Path:
+        """The config file's directory: where the relative paths in a query start."""
+        return self._directory
+
+
+class NodeConfig(_Daemon):
+    """One party's node."""
+
+    compute: bool = Field(True, description="true or false: whether this node offers to compute")
+    keep_sessions: int = Field(
+        0, ge=0, description="seconds for which an ended session can still be shown by `party-node replay`"
+    )
+    inputs: dict[str, InputSource] = Field(
+        default_factory=dict,
+        description="tables: [inputs.NAME] with value, csv and column, or query",
+    )
+
+
+class CoordinatorConfig(_Daemon):
+    """The coordinator: it announces, and has no inputs."""
+
+
+Config = TypeVar("Config", bound=_Daemon)
+
+
+def load_node(path: Path) -> NodeConfig:
+    """The node's configuration from `path` and the environment.  Raises ConfigError."""
+    return _load(path, NodeConfig)
+
+
+def load_coordinator(path: Path) -> CoordinatorConfig:
+    """The coordinator's configuration from `path` and the environment.  Raises ConfigError."""
+    return _load(path, CoordinatorConfig)
+
+
+def config_path(given: Path | None) -> Path:
+    """The config file to use: `given`, else the one that SOTTO_CONFIG names."""
+    if given is not None:
+        return given
+    if path := os.environ.get("SOTTO_CONFIG"):
+        return Path(path)
+    raise ConfigError("no configuration file", "name one with --config or the variable SOTTO_CONFIG")
+
+
+def _load(path: Path, model: type[Config]) -> Config:
+    return checked(
+        model, read_toml(path), path, {"directory": path.parent.resolve()}, _from_environment(model)
+    )
+
+
+def _from_environment(model: type[_Daemon]) -> dict[str, Any]:
+    """The part of the configuration that SOTTO_… variables hold, as nested tables."""
+    if not any(key.upper().startswith(PREFIX) and key.upper() != "SOTTO_CONFIG" for key in os.environ):
+        return {}
+    # Imported here because it doubles the time that a node without overrides takes to start.
+    from party_node.environment import overrides  # noqa: PLC0415
+
+    return overrides(model, PREFIX)

@@ -1,0 +1,218 @@
+"""The daemon: the node's wires.  Loop, clock, entropy and signals live here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from party_node import inputs
+from party_node.config import CoordinatorConfig, NodeConfig
+from party_node.identity import load_identity
+from party_node.journal import Journal
+from party_node.node import Node, Observer
+from party_node.roster import Roster, load_roster
+from party_node.transport import Transport
+from protocol.encoding import Exact
+from protocol.errors import ConfigError, InputError
+from protocol.letters import ALL, COMPUTE
+
+log = structlog.get_logger("node")
+JOURNAL = "journal.sqlite"
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds: deadlines are agreed between machines, so this is not monotonic."""
+    return time.time_ns() // 1_000_000
+
+
+def open_journal(data_dir: Path) -> Journal:
+    """The journal in a node's data directory, which is created for its owner alone."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"data_dir: {data_dir}: {(error.strerror or 'cannot be created').lower()}",
+            "name a directory that this user may write to",
+        ) from None
+    return Journal(data_dir / JOURNAL)
+
+
+class Daemon:
+    """A node on its wires.  Everything runs in one loop; only slow inputs are read in a thread."""
+
+    def __init__(self, config: NodeConfig | CoordinatorConfig, observe: Observer | None = None) -> None:
+        self._config = config
+        self.roster = checked_roster(config)
+        self.journal = open_journal(config.data_dir)
+        sources = config.inputs if isinstance(config, NodeConfig) else {}
+        self.node = Node(
+            config.name,
+            load_identity(config.identity_key),
+            self.roster,
+            self.journal,
+            base_topic=config.broker.base_topic,
+            inputs=sources.keys(),
+            entropy=os.urandom,
+            keep=1000 * config.keep_sessions if isinstance(config, NodeConfig) else 0,
+            observe=observe,
+        )
+        self._sources = sources
+        session = f"{config.broker.base_topic}/1/session/+/+/+"
+        audiences = [ALL, config.name]
+        if not isinstance(config, NodeConfig) or config.compute:
+            audiences.append(COMPUTE)
+        self.transport = Transport(
+            config.broker,
+            config.name,
+            on_message=self._on_message,
+            on_connected=self._on_connected,
+            filters=[f"{session}/{audience}/+" for audience in audiences],
+        )
+        self._mail: list[tuple[str, bytes]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._readers: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[None] | None = None
+        self.changed = asyncio.Event()  # set after every step; who waits for something looks again
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Serve until `work` is done, then leave in good order: letters retained, status offline."""
+        self._failure = asyncio.get_running_loop().create_future()
+        self.node.resume(now_ms())
+        self.step()
+        link = asyncio.create_task(self.transport.run())
+        task: asyncio.Future[None] = asyncio.ensure_future(work())
+        try:
+            await asyncio.wait({link, task, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+            for future in (self._failure, link, task):
+                if future.done():
+                    future.result()
+            self.node.leave()
+            self.step()
+        finally:
+            await _stop(task, link, *self._readers)
+            if self._timer is not None:
+                self._timer.cancel()
+            self.journal.close()
+
+    # -- events: each ends in `step` -----------------------------------------------------------------
+
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        """Messages that arrive in one turn of the loop share one transaction."""
+        if not self._mail:
+            asyncio.get_running_loop().call_soon(self._guarded, self._read_mail)
+        self._mail.append((topic, payload))
+
+    def _read_mail(self) -> None:
+        mail, self._mail = self._mail, []
+        now = now_ms()
+        for topic, payload in mail:
+            self.node.handle(topic, payload, now)
+        self.step()
+
+    def _on_connected(self) -> None:
+        self.node.reconnected(now_ms())
+        self.step()
+
+    def _on_time(self) -> None:
+        self.node.tick(now_ms())
+        self.step()
+
+    def _guarded(self, event: Callable[[], None]) -> None:
+        """What goes wrong in a callback ends the daemon: a half-written state must not go on."""
+        try:
+            event()
+        except BaseException as error:
+            if self._failure is None or self._failure.done():
+                raise
+            self._failure.set_exception(error)
+
+    def step(self) -> None:
+        """Load wanted inputs, make durable what happened, publish, and set the clock."""
+        while self.node.wanted:
+            session, name = self.node.wanted.pop()
+            source = self._sources[name]
+            if source.value is not None:
+                self.node.loaded(session, self._load(name), now_ms())
+            else:
+                self._spawn(self._load_slowly(session, name))
+        for publication in self.node.commit():
+            self.transport.send(publication.topic, publication.payload, retain=publication.retain)
+        self._set_timer()
+        self.changed.set()
+
+    def _load(self, name: str) -> Exact | InputError:
+        try:
+            return inputs.load(name, self._sources[name], self._config.directory)
+        except InputError as error:
+            return error
+
+    async def _load_slowly(self, session: str, name: str) -> None:
+        value = await asyncio.to_thread(self._load, name)
+        self._guarded(lambda: self.node.loaded(session, value, now_ms()))
+        self._guarded(self.step)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._readers.add(task)
+        task.add_done_callback(self._readers.discard)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self.node.deadline
+        if due is not None:
+            delay = min(max(due - now_ms(), 1) / 1000, 3600.0)  # at least hourly: clocks are set
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay, self._guarded, self._on_time)
+
+
+def checked_roster(config: NodeConfig | CoordinatorConfig) -> Roster:
+    """The roster, if it pins the key that we sign with under our name."""
+    roster = load_roster(config.roster)
+    public = load_identity(config.identity_key).public_key().public_bytes_raw()
+    pinned = roster.identity(config.name)
+    if pinned != public:
+        problem = "does not name" if pinned is None else "has another key for"
+        raise ConfigError(
+            f"{config.roster}: {problem} {config.name}, who is to sign with {config.identity_key}",
+            "everybody's roster must hold the identity that `party-node init` printed",
+        )
+    return roster
+
+
+async def _stop(*tasks: asyncio.Future[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def serve(config: NodeConfig) -> None:
+    """Run a node until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    daemon = Daemon(config)
+    log.info("node started", name=config.name, pid=os.getpid())
+
+    async def until_stopped() -> None:
+        await stop.wait()
+
+    await daemon.run(until_stopped)
+    log.info("node stopped", name=config.name)
+
+
+def run(config: NodeConfig) -> None:
+    """`serve` on uvloop."""
+    uvloop.run(serve(config))

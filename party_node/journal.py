@@ -1,0 +1,240 @@
+"""The journal: what a node must not forget, written before it acts, in SQLite.
+
+One transaction holds what arrived and the exact bytes that answer it, so after a crash the node replays
+to the same state and sends the same bytes.  Secrets (seed, input, what was sealed to us) are overwritten
+when the session's use for them ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from party_node.post import Sent
+from protocol.errors import ConfigError
+from protocol.functionalities import Answer
+from protocol.messages import AbortReason, RefusalCode
+from protocol.ring import Ring
+from protocol.secret import Seed
+from protocol.states import Ending, Outcome, State
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE session (
+    id TEXT PRIMARY KEY,
+    announce BLOB NOT NULL,        -- the coordinator's signed letter
+    joined INTEGER NOT NULL,       -- Unix milliseconds
+    seed BLOB, value BLOB, shape TEXT,
+    state TEXT NOT NULL,
+    outcome TEXT,                  -- JSON, once it is over
+    answer BLOB,
+    ended INTEGER,
+    retained INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE arrival (             -- payload is NULL where only the time came
+    session TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, payload BLOB,
+    PRIMARY KEY (session, number)
+) STRICT;
+CREATE TABLE outbox (              -- one row a part, exactly as published
+    session TEXT NOT NULL, step TEXT NOT NULL, recipient TEXT NOT NULL, part INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    PRIMARY KEY (session, step, recipient, part)
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """What the journal knows of a session."""
+
+    id: str
+    announce: bytes
+    joined: int
+    seed: Seed | None
+    value: Ring | None
+    state: State
+    outcome: Outcome | None
+    ended: int | None
+    retained: bool
+
+
+class Journal:
+    """SQLite in WAL mode with synchronous=FULL: what `commit` has returned from survives a power cut."""
+
+    def __init__(self, path: Path | str) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA secure_delete = ON")  # deleted secrets are overwritten with zeros
+            self._prepare(path)
+        except sqlite3.DatabaseError as error:
+            raise ConfigError(
+                f"{path}: {error}",
+                "the journal must be a file that this node wrote; a damaged one must be moved away by hand",
+            ) from None
+
+    def _prepare(self, path: Path | str) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise ConfigError(
+                f"{path}: journal of version {version}, this program writes version {SCHEMA_VERSION}",
+                "run the version of the program that wrote it until its sessions have ended",
+            )
+
+    def close(self) -> None:
+        """Undo what was not committed and close the file."""
+        self._db.close()
+
+    # -- writing: everything between two commits is one transaction --------------------------------
+
+    def _write(self, sql: str, *values: object) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(sql, values)
+
+    def commit(self) -> None:
+        """Make durable all that was written since the last commit."""
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+
+    def open(self, session: str, announce: bytes, now: int, seed: Seed, value: Ring | None) -> None:
+        """A session begins: its seed and the snapshot of our input."""
+        raw = None if value is None else value.tobytes()
+        shape = None if value is None else json.dumps(value.shape)
+        self._write(
+            "INSERT INTO session (id, announce, joined, seed, value, shape, state) VALUES (?,?,?,?,?,?,?)",
+            *(session, announce, now, seed.expose(), raw, shape, State.JOINED),
+        )
+
+    def arrived(self, session: str, number: int, now: int, payload: bytes | None) -> None:
+        """A part, or a tick of the clock, that the session has taken in."""
+        self._write("INSERT INTO arrival VALUES (?,?,?,?)", session, number, now, payload)
+
+    def sent(self, session: str, part: Sent) -> None:
+        """A part that leaves after the next commit, and is resent byte by byte for ever after."""
+        row = (session, part.step, part.to, part.part, part.payload)
+        self._write("INSERT INTO outbox VALUES (?,?,?,?,?)", *row)
+
+    def state(self, session: str, state: State) -> None:
+        """Where the session is, for people to look at."""
+        self._write("UPDATE session SET state = ? WHERE id = ?", state, session)
+
+    def end(self, session: str, outcome: Outcome, now: int) -> None:
+        """The session is over: keep how it ended and the answer, if it is ours to know."""
+        answer = None if outcome.answer is None else outcome.answer.units.astype("<i8").tobytes()
+        self._write(
+            "UPDATE session SET state = ?, outcome = ?, answer = ?, ended = ? WHERE id = ?",
+            *(outcome.state, _dump(outcome), answer, now, session),
+        )
+
+    def retain(self, session: str) -> None:
+        """The broker keeps this session's letters for those who are away."""
+        self._write("UPDATE session SET retained = 1 WHERE id = ?", session)
+
+    def forget_secrets(self, session: str) -> None:
+        """Overwrite the seed, the input and all that arrived."""
+        self._write("UPDATE session SET seed = NULL, value = NULL WHERE id = ?", session)
+        self._write("DELETE FROM arrival WHERE session = ?", session)
+
+    def forget_outbox(self, session: str) -> None:
+        """Nobody may ask for these letters any more."""
+        self._write("DELETE FROM outbox WHERE session = ?", session)
+        self._write("UPDATE session SET retained = 0 WHERE id = ?", session)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def sessions(self) -> list[SessionRow]:
+        """Every session, oldest first."""
+        return [self._row(row) for row in self._db.execute(f"{_SELECT} ORDER BY joined, id")]
+
+    def session(self, session: str) -> SessionRow | None:
+        """One session, if it is known."""
+        row = self._db.execute(f"{_SELECT} WHERE id = ?", (session,)).fetchone()
+        return None if row is None else self._row(row)
+
+    def unswept(self) -> list[SessionRow]:
+        """Ended sessions of which something is still kept for others."""
+        where = (
+            "WHERE ended IS NOT NULL AND id IN (SELECT session FROM outbox UNION SELECT session FROM arrival)"
+        )
+        return [self._row(row) for row in self._db.execute(f"{_SELECT} {where}")]
+
+    def arrivals(self, session: str) -> Iterator[tuple[int, bytes | None]]:
+        """(when, payload) in the order of arrival."""
+        yield from self._db.execute(
+            "SELECT at, payload FROM arrival WHERE session = ? ORDER BY number", (session,)
+        )
+
+    def outbox(self, session: str) -> list[Sent]:
+        """Every part that was sent."""
+        rows = self._db.execute(
+            "SELECT step, recipient, part, payload FROM outbox WHERE session = ? ORDER BY rowid", (session,)
+        )
+        return [Sent(*row) for row in rows]
+
+    def _row(self, row: tuple[Any, ...]) -> SessionRow:
+        session, announce, joined, seed, value, shape, state, outcome, answer, ended, retained = row
+        vector = None
+        if value is not None:
+            vector = np.frombuffer(value, dtype=np.uint64).reshape(json.loads(shape))
+        return SessionRow(
+            id=session,
+            announce=announce,
+            joined=joined,
+            seed=None if seed is None else Seed(seed),
+            value=vector,
+            state=State(state),
+            outcome=None if outcome is None else _load(outcome, answer),
+            ended=ended,
+            retained=bool(retained),
+        )
+
+
+_SELECT = (
+    "SELECT id, announce, joined, seed, value, shape, state, outcome, answer, ended, retained FROM session"
+)
+
+
+def _dump(outcome: Outcome) -> str:
+    answer = outcome.answer
+    return json.dumps(
+        {
+            "state": outcome.state,
+            "inputs": outcome.inputs,
+            "unconfirmed": outcome.unconfirmed,
+            "ending": None if outcome.ending is None else asdict(outcome.ending),
+            "answer": None if answer is None else {"shape": answer.units.shape, "decimals": answer.decimals},
+        }
+    )
+
+
+def _load(raw: str, units: bytes | None) -> Outcome:
+    fields = json.loads(raw)
+    answer = None
+    if units is not None:
+        shape = fields["answer"]["shape"]
+        answer = Answer(np.frombuffer(units, dtype="<i8").reshape(shape), fields["answer"]["decimals"])
+    ending = fields["ending"]
+    return Outcome(
+        State(fields["state"]),
+        answer,
+        tuple(fields["inputs"]),
+        tuple(fields["unconfirmed"]),
+        None if ending is None else _ending(**ending),
+    )
+
+
+def _ending(
+    reason: str, detail: str, silent: list[str], culprit: str | None, reported_by: str | None
+) -> Ending:
+    known = RefusalCode(reason) if reason in list(RefusalCode) else AbortReason(reason)
+    return Ending(known, detail, tuple(silent), culprit, reported_by)

@@ -1,0 +1,348 @@
+"""One node without its wires: payloads and the time in, publications out.
+
+Data flows one way: payload → part → (signature) → session → letters → (seal, sign) → journal → publication.
+`commit` makes durable whatever happened since the last call, and only then gives the publications out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from party_node import policy
+from party_node.active import ActiveSession
+from party_node.journal import Journal, SessionRow
+from party_node.post import Post, Publication, check_signature
+from party_node.roster import Roster
+from protocol.encoding import Exact
+from protocol.errors import InputError, LocalProtocolError, SpecError
+from protocol.letters import ALL, COMPUTE, Part, parse
+from protocol.messages import MalformedError, RefusalCode, Request, Step
+from protocol.ring import Ring
+from protocol.secret import SEED_BYTES, Seed
+from protocol.session import Session
+from protocol.spec import SessionSpec, session_id
+from protocol.states import Outcome
+
+MOST_WAITING = 256  # parts kept for a session whose input is still being read; more are asked for again
+ANSWER_PAUSE = 100  # milliseconds between two answers to the same peer about the same session
+
+log = structlog.get_logger("node")
+Observer = Callable[[Part, bytes], None]  # a part whose signature has been checked, and its payload
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A session that we would join, if our input can be encoded."""
+
+    spec: SessionSpec
+    announce: bytes
+    waiting: list[tuple[str, bytes]]
+
+
+class Node:
+    """All sessions of one party.  Synchronous; the caller owns the loop, the clock and the entropy."""
+
+    def __init__(
+        self,
+        me: str,
+        key: Ed25519PrivateKey,
+        roster: Roster,
+        journal: Journal,
+        *,
+        base_topic: str,
+        inputs: Collection[str],
+        entropy: Callable[[int], bytes],
+        keep: int = 0,
+        observe: Observer | None = None,
+    ) -> None:
+        self.me = me
+        self.dropped: Counter[str] = Counter()  # payloads that were not for us to act on, by reason
+        self.wanted: list[tuple[str, str]] = []  # (session, input name): inputs to load, for the caller
+        self.watched: set[str] = set()  # sessions that `observe` follows
+        self._roster, self._journal, self._entropy = roster, journal, entropy
+        self._post = Post(me, key, base_topic)
+        self._inputs, self._keep, self._observe = inputs, keep, observe
+        self._active: dict[str, ActiveSession] = {}
+        self._pending: dict[str, Pending] = {}
+        self._sweeps: dict[str, int] = {}  # ended session → when its remains are deleted
+        self._answered: dict[tuple[str, str], int] = {}
+        self._out: list[Publication] = []
+
+    # -- for the caller ------------------------------------------------------------------------------
+
+    def resume(self, now: int) -> None:
+        """Take up every session that the journal holds unfinished."""
+        for row in self._journal.sessions():
+            if row.ended is None and row.seed is not None:
+                active = self._activate(row.id, self._spec(row), row.seed, row.value)
+                active.resume(row, now)
+                log.info("session resumed", session=row.id[:8], state=str(active.machine.state))
+                self._settle(active, now)
+        for row in self._journal.unswept():
+            self._sweep_later(row.id, self._spec(row), row.ended or now)
+
+    def handle(self, topic: str, payload: bytes, now: int) -> None:
+        """Take in one payload from the broker.  Whatever it holds, it can only be used or dropped."""
+        address = self._post.address(topic)
+        if address is None or not payload:
+            return
+        session, step, _ = address
+        if session not in self._active and session in self._pending:
+            waiting = self._pending[session].waiting
+            if len(waiting) < MOST_WAITING:
+                waiting.append((topic, payload))
+            return
+        known = session in self._active or session in self.watched
+        if not known and step not in (Step.ANNOUNCE, Step.REQUEST):
+            self.dropped["unknown session"] += 1
+            return
+        try:
+            self._dispatch(self._post.read(topic, payload), payload, now)
+        except MalformedError as error:
+            self.dropped["malformed"] += 1
+            log.warning("letter dropped", session=session[:8], step=step, problem=error.message)
+        except SpecError as error:
+            self.dropped["announcement"] += 1
+            log.warning("announcement ignored", session=session[:8], problem=error.message, hint=error.hint)
+
+    def loaded(self, session: str, value: Exact | InputError, now: int) -> None:
+        """The answer to an entry of `wanted`."""
+        pending = self._pending.pop(session)
+        encoded: Ring | InputError
+        try:
+            if isinstance(value, InputError):
+                raise value
+            encoded = pending.spec.function.encode(value, len(pending.spec.inputs))
+        except InputError as error:
+            refusal = policy.Refusal(RefusalCode.INPUT, error.message, error.hint)
+            self._refuse(session, pending.spec, pending.announce, refusal, now)
+            return
+        self._join(session, pending.spec, pending.announce, encoded, now)
+        for topic, payload in pending.waiting:
+            self.handle(topic, payload, now)
+
+    def announce(self, spec: SessionSpec, now: int) -> str:
+        """Announce a session as its coordinator, and take part if we are a member.  Returns its id."""
+        body = spec.encode()
+        session = session_id(body)
+        (sent,) = self._post.plain(session, Step.ANNOUNCE, ALL, body)
+        self._out.append(self._post.publication(session, sent, retain=True))
+        if self.me in spec.members:
+            self._join(session, spec, sent.payload, None, now)
+        return session
+
+    def withdraw(self, session: str) -> None:
+        """Take our announcement off the broker."""
+        (sent,) = self._post.plain(session, Step.ANNOUNCE, ALL, b"")
+        self._out.append(self._post.clearing(session, sent))
+
+    def say(self, session: str, step: Step, to: str, body: bytes) -> None:
+        """Send a plain letter that is no member's (a coordinator's cancel or request)."""
+        parts = self._post.plain(session, step, to, body)
+        self._out.extend(self._post.publication(session, part) for part in parts)
+
+    def reconnected(self, now: int) -> None:
+        """The link is new: what was on its way may be lost, in both directions."""
+        for active in self._active.values():
+            active.resend()
+            active.request_missing(now)
+            self._collect(active)
+
+    def leave(self) -> None:
+        """We stop for now: the broker keeps our letters of unfinished sessions."""
+        for active in self._active.values():
+            active.retain()
+            self._collect(active)
+
+    @property
+    def deadline(self) -> int | None:
+        """When `tick` is due, in Unix milliseconds."""
+        dues = [active.deadline for active in self._active.values()]
+        return min([due for due in dues if due is not None] + list(self._sweeps.values()), default=None)
+
+    def tick(self, now: int) -> None:
+        """Do what is due."""
+        for active in list(self._active.values()):
+            if active.deadline is not None and active.deadline <= now:
+                active.tick(now)
+                self._settle(active, now)
+        for session in [session for session, due in self._sweeps.items() if due <= now]:
+            self._sweep(session)
+
+    def commit(self) -> list[Publication]:
+        """Make durable what happened, and hand out what may now be published."""
+        self._journal.commit()
+        out, self._out = self._out, []
+        return out
+
+    def outcome(self, session: str) -> Outcome | None:
+        """How a session stands or ended, if we know it."""
+        if active := self._active.get(session):
+            return active.machine.outcome
+        row = self._journal.session(session)
+        return None if row is None else row.outcome
+
+    # -- letters in ------------------------------------------------------------------------------------
+
+    def _dispatch(self, part: Part, payload: bytes, now: int) -> None:
+        header = part.header
+        active = self._active.get(header.session)
+        if header.step is Step.ANNOUNCE:
+            return self._announced(part, payload, now)
+        if header.step is Step.REQUEST:
+            return self._requested(part, now)
+        if active is not None and active.machine.knows(part):
+            return None
+        identity = self._identity(header.session, header.sender)
+        if identity is None:
+            raise MalformedError(f"{header.sender} is no member of this session")
+        check_signature(part, identity)
+        if self._observe is not None and header.session in self.watched:
+            self._observe(part, payload)
+        if active is not None:
+            active.receive(part, payload, now)
+            self._settle(active, now)
+        return None
+
+    def _identity(self, session: str, sender: str) -> bytes | None:
+        """The key that must have signed a letter from `sender`: the spec's, and for the rest the roster's."""
+        active = self._active.get(session)
+        if active is None or sender == active.spec.coordinator:
+            return self._roster.identity(sender)
+        return active.spec.members.get(sender)
+
+    def _announced(self, part: Part, payload: bytes, now: int) -> None:
+        session = part.header.session
+        if session in self._active or self._journal.session(session) is not None:
+            return  # a retained announcement comes again with every connection
+        identity = self._roster.identity(part.header.sender)
+        if identity is None:
+            raise SpecError(
+                f"{part.header.sender} is not in the roster", "only known coordinators may announce"
+            )
+        check_signature(part, identity)
+        spec = policy.believe(part, self._roster, now)
+        if self.me not in spec.members:
+            return
+        if refusal := policy.refuse(spec, self.me, self._roster, self._inputs):
+            self._refuse(session, spec, payload, refusal, now)
+        elif self.me in spec.inputs:
+            self._pending[session] = Pending(spec, payload, [])
+            self.wanted.append((session, spec.input))
+        else:
+            self._join(session, spec, payload, None, now)
+
+    def _requested(self, part: Part, now: int) -> None:
+        """Send again what a member lacks; the coordinator may ask for what everybody may read."""
+        session, peer = part.header.session, part.header.sender
+        if part.header.to != self.me or now < self._answered.get((session, peer), 0) + ANSWER_PAUSE:
+            return
+        row = self._journal.session(session)
+        if row is None:
+            return
+        spec = self._spec(row)
+        identity = spec.members.get(peer)
+        if peer == spec.coordinator:
+            identity = self._roster.identity(peer)
+        if identity is None:
+            raise MalformedError(f"{peer} asks for letters of a session that is not theirs")
+        check_signature(part, identity)
+        self._answered[session, peer] = now
+        steps = Request.decode(part.body).steps
+        for sent in self._journal.outbox(session):
+            if sent.step in steps and sent.to in (peer, ALL, COMPUTE):
+                self._out.append(self._post.publication(session, sent, retain=row.retained))
+
+    # -- sessions ----------------------------------------------------------------------------------------
+
+    def _spec(self, row: SessionRow) -> SessionSpec:
+        return SessionSpec.decode(parse(row.announce).body)
+
+    def _activate(self, session: str, spec: SessionSpec, seed: Seed, value: Ring | None) -> ActiveSession:
+        active = ActiveSession(
+            *(spec, session, self.me, seed, value),
+            journal=self._journal,
+            post=self._post,
+            entropy=self._entropy,
+        )
+        self._active[session] = active
+        return active
+
+    def _open(
+        self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int
+    ) -> ActiveSession:
+        seed = Seed(self._entropy(SEED_BYTES))
+        self._journal.open(session, announce, now, seed, value)
+        return self._activate(session, spec, seed, value)
+
+    def _join(self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int) -> None:
+        active = self._open(session, spec, announce, value, now)
+        active.join(now)
+        log.info("session joined", session=session[:8], function=spec.function.name, input=spec.input)
+        self._settle(active, now)
+
+    def _refuse(
+        self, session: str, spec: SessionSpec, announce: bytes, refusal: policy.Refusal, now: int
+    ) -> None:
+        problem = {"problem": refusal.detail, "hint": refusal.hint}
+        log.warning("session refused", session=session[:8], code=str(refusal.code), **problem)
+        active = self._open(session, spec, announce, None, now)
+        active.refuse(refusal.code, f"{refusal.detail} ({refusal.hint})" if refusal.hint else refusal.detail)
+        self._settle(active, now)
+
+    def _collect(self, active: ActiveSession) -> None:
+        self._out.extend(active.publications)
+        active.publications.clear()
+
+    def _settle(self, active: ActiveSession, now: int) -> None:
+        """After every step of a session: note where it is, and let go of it when it is over."""
+        self._collect(active)
+        machine = active.machine
+        if not machine.over:
+            if active.noted is not machine.state:
+                active.noted = machine.state
+                self._journal.state(active.id, machine.state)
+            return
+        self._journal.end(active.id, machine.outcome, now)
+        if not self._keep:
+            self._journal.forget_secrets(active.id)
+        del self._active[active.id]
+        self._sweep_later(active.id, active.spec, now)
+        _log_ending(machine)
+
+    def _sweep_later(self, session: str, spec: SessionSpec, ended: int) -> None:
+        """Until the session's time is up, peers may still ask for our letters."""
+        self._sweeps[session] = max(spec.close_by, ended + self._keep)
+
+    def _sweep(self, session: str) -> None:
+        del self._sweeps[session]
+        row = self._journal.session(session)
+        if row is None:
+            raise LocalProtocolError("sweeping a session that the journal does not know")
+        if row.retained:
+            self._out.extend(self._post.clearing(session, sent) for sent in self._journal.outbox(session))
+        self._journal.forget_secrets(session)
+        self._journal.forget_outbox(session)
+        self._answered = {key: at for key, at in self._answered.items() if key[0] != session}
+
+
+def _log_ending(machine: Session) -> None:
+    outcome = machine.outcome
+    if ending := outcome.ending:
+        log.warning(
+            "session ended without an answer",
+            state=str(outcome.state),
+            session=machine.id[:8],
+            reason=str(ending.reason),
+            detail=ending.detail,
+            silent=ending.silent,
+            culprit=ending.culprit,
+            reported_by=ending.reported_by,
+        )
+    else:
+        log.info("session completed", session=machine.id[:8], unconfirmed=outcome.unconfirmed)

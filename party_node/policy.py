@@ -1,0 +1,68 @@
+"""The node decides: what a coordinator announces is checked here before anything is sent.
+
+A `Refusal` is answered with a signed letter that carries its coarse code alone; the detail is for this
+node's own log.  An announcement that cannot be believed at all is an error and is answered with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from party_node.roster import Roster
+from protocol.errors import SpecError
+from protocol.letters import Part
+from protocol.messages import MalformedError, RefusalCode
+from protocol.spec import SessionSpec, session_id
+
+CLOCK_SKEW = 120_000  # milliseconds that a coordinator's clock may be ahead of ours
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why we take no part."""
+
+    code: RefusalCode
+    detail: str
+    hint: str = ""
+
+
+def believe(part: Part, roster: Roster, now: int) -> SessionSpec:
+    """The spec in an announcement whose signature has been checked.  SpecError: it is not to be answered."""
+    header = part.header
+    if header.session != session_id(part.body):
+        raise SpecError(f"an announcement from {header.sender} whose id is not the hash of its spec")
+    try:
+        spec = SessionSpec.decode(part.body)
+    except MalformedError as error:
+        raise SpecError(error.message, "does the coordinator run the same version?") from None
+    if header.sender != spec.coordinator or not roster.is_coordinator(spec.coordinator):
+        raise SpecError(
+            f"{header.sender} announces a session of {spec.coordinator}",
+            "only a party under [coordinators] in the roster may announce, and only its own sessions",
+        )
+    if now >= spec.join_by:
+        raise SpecError("the time to join is over", "the coordinator can announce it again")
+    if spec.created > now + CLOCK_SKEW:
+        raise SpecError(
+            f"announced {(spec.created - now) // 1000} s in the future",
+            "set the clocks of both machines by NTP",
+        )
+    return spec
+
+
+def refuse(spec: SessionSpec, me: str, roster: Roster, inputs: Collection[str]) -> Refusal | None:
+    """Why this node takes no part in a spec that it believes; None if it does."""
+    for name, identity in spec.members.items():
+        pinned = roster.identity(name)
+        if pinned != identity:
+            who = "is not in the roster" if pinned is None else "has another key in the roster"
+            return Refusal(RefusalCode.SPEC, f"{name} {who}", "add or correct the entry in roster.toml")
+    if spec.members[me] != roster.identity(me):
+        return Refusal(RefusalCode.SPEC, "the spec names another key for us")
+    if me in spec.inputs and spec.input not in inputs:
+        known = ", ".join(sorted(inputs)) or "none"
+        return Refusal(
+            RefusalCode.INPUT, f"no input is named {spec.input}", f"inputs in this node's config: {known}"
+        )
+    return None

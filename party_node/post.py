@@ -1,0 +1,108 @@
+"""The post office: letters to signed payloads and topics, and back.
+
+A topic is `<base>/1/session/<session>/<step>/<from>/<to>/<part>`.  The broker's access list lets a party
+publish only under its own name; the signature is what we rely on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from protocol.letters import Header, Part, Slot, cut, frame, letter_digest, parse
+from protocol.messages import MalformedError, Step
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One part as it is published: where it goes and the exact payload."""
+
+    step: str
+    to: str
+    part: int
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the transport is asked to publish; an empty retained payload clears the topic."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+class Post:
+    """Signs what `me` sends and checks what others signed."""
+
+    def __init__(self, me: str, key: Ed25519PrivateKey, base: str) -> None:
+        self._me, self._key, self._base = me, key, f"{base}/{VERSION}/session/"
+
+    def write(
+        self, session: str, step: Step, to: str, slots: tuple[Slot, ...], chunks: Sequence[bytes]
+    ) -> list[Sent]:
+        """The signed parts of one letter."""
+        sent = []
+        for part, chunk in enumerate(chunks):
+            header = Header(
+                session=session,
+                step=step,
+                sender=self._me,
+                to=to,
+                part=part,
+                parts=len(chunks),
+                slots=slots if part == 0 else (),
+            ).encode()
+            signature = self._key.sign(letter_digest(header, chunk))
+            sent.append(Sent(step, to, part, frame(header, chunk, signature)))
+        return sent
+
+    def plain(self, session: str, step: Step, to: str, body: bytes) -> list[Sent]:
+        """The signed parts of a letter that its audience may read."""
+        return self.write(session, step, to, (), list(cut(body)))
+
+    def publication(self, session: str, sent: Sent, *, retain: bool = False) -> Publication:
+        """A part with its topic."""
+        topic = f"{self._base}{session}/{sent.step}/{self._me}/{sent.to}/{sent.part}"
+        return Publication(topic, sent.payload, retain)
+
+    def clearing(self, session: str, sent: Sent) -> Publication:
+        """Takes a retained part off the broker."""
+        return Publication(self.publication(session, sent).topic, b"", retain=True)
+
+    def address(self, topic: str) -> tuple[str, str, str] | None:
+        """(session, step, sender) of a session's topic; None for any other, and for our own letters."""
+        if not topic.startswith(self._base):
+            return None
+        levels = topic.removeprefix(self._base).split("/")
+        if len(levels) != 5 or levels[2] == self._me:
+            return None
+        return levels[0], levels[1], levels[2]
+
+    def read(self, topic: str, payload: bytes) -> Part:
+        """Take a payload apart; MalformedError if it is none of ours or does not fit its topic."""
+        part = parse(payload)
+        header = part.header
+        said = f"{self._base}{header.session}/{header.step}/{header.sender}/{header.to}/{header.part}"
+        if said != topic:
+            raise MalformedError(f"a letter of {header.sender} under the topic of somebody else")
+        return part
+
+
+def check_signature(part: Part, identity: bytes) -> None:
+    """MalformedError unless the owner of `identity` signed `part`.  Ed25519 [RFC 8032, §5.1.7]."""
+    try:
+        _public_key(identity).verify(part.signature, part.digest)
+    except (InvalidSignature, ValueError):
+        raise MalformedError(f"the signature on {part.header.step} is not {part.header.sender}'s") from None
+
+
+@lru_cache(maxsize=4096)
+def _public_key(identity: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(identity)

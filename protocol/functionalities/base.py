@@ -1,0 +1,97 @@
+"""What a function is: the trusted party's computation and how it is done without one, side by side.
+
+One function is one small file.  The catalogue is closed: nothing announced over the network is code.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, model_validator
+
+from protocol import encoding, sharing
+from protocol.encoding import MOST_DECIMALS, Exact
+from protocol.messages import Strict
+from protocol.ring import Ring
+from protocol.sharing import Share
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """What is opened: the exact decimals units·10^−decimals, int64[()] or int64[length].
+
+    It is for the result parties alone, so it has no repr; `text` is the one way to show it.
+    """
+
+    units: NDArray[np.int64]
+    decimals: int
+
+    def __repr__(self) -> str:
+        return f"Answer(<redacted>, shape={self.units.shape})"
+
+    def text(self) -> str | list[str]:
+        """Decimal strings with exactly `decimals` places: one, or a list for a vector."""
+        if self.units.ndim == 0:
+            return str(encoding.from_units(int(self.units), self.decimals))
+        return [str(encoding.from_units(units, self.decimals)) for units in self.units.tolist()]
+
+
+def _finite(value: Decimal) -> Decimal:
+    if not value.is_finite() or abs(value.adjusted()) > 2 * MOST_DECIMALS:
+        raise ValueError("a bound is a finite number below 2^63")
+    return value
+
+
+Bound = Annotated[Decimal, AfterValidator(_finite)]
+
+
+class FixedPoint(Strict, ABC):
+    """Functions of exact decimals whose shared part is linear: each compute party adds what it holds."""
+
+    lower: Bound | None = Field(default=None, description="smallest value a party may put in")
+    upper: Bound | None = Field(default=None, description="largest value a party may put in")
+    decimals: int = Field(default=2, ge=0, le=MOST_DECIMALS, description="decimal places, kept exactly")
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Self:
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError(f"lower {self.lower} is above upper {self.upper}")
+        for bound in (self.lower, self.upper):
+            if bound is not None:
+                encoding.to_units(bound, self.decimals)  # ValueError if it has more decimals
+        return self
+
+    def range(self, inputs: int) -> tuple[int, int]:
+        """The units each of `inputs` parties may put in; ValueError if their sum could leave the ring."""
+        limit = encoding.limit(inputs)
+        lowest = -limit if self.lower is None else encoding.to_units(self.lower, self.decimals)
+        highest = limit if self.upper is None else encoding.to_units(self.upper, self.decimals)
+        if max(abs(lowest), abs(highest)) > limit:
+            raise ValueError(
+                f"{inputs} inputs within [{self.lower}, {self.upper}] with {self.decimals} decimals "
+                "could pass 2^63"
+            )
+        return lowest, highest
+
+    def encode(self, value: Exact, inputs: int) -> Ring:
+        """A party's own value in the ring; InputError names the place and never the value."""
+        lowest, highest = self.range(inputs)
+        return encoding.encode(value, decimals=self.decimals, lowest=lowest, highest=highest)
+
+    def aggregate(self, shares: Iterable[Share], shape: tuple[int, ...]) -> Ring:
+        """A compute party's output share from its input shares."""
+        return sharing.add(shares, shape)
+
+    @abstractmethod
+    def decode(self, opened: Ring, inputs: int) -> Answer:
+        """The answer from the opened ring elements, given how many inputs were counted."""
+
+    @abstractmethod
+    def ideal(self, values: Sequence[Decimal]) -> Decimal:
+        """What a trusted party would answer for scalars; shares no code with the rest."""

@@ -1,0 +1,158 @@
+"""Every statement that travels, as strict canonical JSON.
+
+A statement is decoded only if encoding it again gives the same bytes: unknown fields, leftover bytes,
+repeated keys, other spellings of a number or other versions never get past `decode`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from protocol.errors import SottoError
+from protocol.names import Name
+from protocol.transcript import DIGEST_BYTES
+
+Digest = Annotated[bytes, Field(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
+Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=2**31)], ...], Field(max_length=1)]
+
+
+class MalformedError(SottoError):
+    """Bytes that are not a statement of the expected kind."""
+
+
+class Strict(BaseModel):
+    """Frozen, strict, no unknown fields, bytes as base64url."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
+    )
+
+
+class Statement(Strict):
+    """Base of everything that is sent in the clear."""
+
+    def encode(self) -> bytes:
+        """Canonical JSON: fields in the order of their declaration, no white space, UTF-8."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """Inverse of `encode`; MalformedError names the first thing that is wrong."""
+        try:
+            statement = cls.model_validate_json(raw)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "message"
+            raise MalformedError(f"{cls.__name__.lower()}: {place}: {first['msg'].lower()}") from None
+        if statement.encode() != raw:
+            raise MalformedError(f"{cls.__name__.lower()}: the bytes are not in canonical form")
+        return statement
+
+
+class Step(StrEnum):
+    """The kinds of letter, in the order of a session."""
+
+    ANNOUNCE = "announce"
+    JOIN = "join"
+    REFUSE = "refuse"
+    BEGIN = "begin"
+    SHARE = "share"
+    RECEIVED = "received"
+    COMMIT = "commit"
+    REVEAL = "reveal"
+    CONFIRM = "confirm"
+    RESULT = "result"
+    ABORT = "abort"
+    REQUEST = "request"
+
+
+SEALED = frozenset({Step.SHARE, Step.REVEAL})  # every other letter is signed, and readable by its audience
+
+
+class RefusalCode(StrEnum):
+    """Why a node takes no part.  Coarse on purpose: the reason must not tell anything about the input."""
+
+    POLICY = "policy"
+    INPUT = "input"
+    SPEC = "spec"
+
+
+class AbortReason(StrEnum):
+    """Why a session ended without an answer."""
+
+    REFUSED = "refused"
+    NEVER_JOINED = "never-joined"
+    LEFT_OUT = "left-out"
+    TOO_FEW_INPUTS = "too-few-inputs"
+    SHAPES_DIFFER = "shapes-differ"
+    SPLIT_VIEW = "split-view"
+    CONTRADICTION = "contradiction"
+    INVALID_MESSAGE = "invalid-message"
+    BAD_OPENING = "bad-opening"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+
+
+class Join(Statement):
+    """I take part: a fresh sealing key for this session, and the shape of my input (null if I bring none)."""
+
+    sealing_key: bytes = Field(min_length=1216, max_length=1216)  # ML-KEM-768 (1184) and X25519 (32)
+    shape: Shape | None
+
+
+class Refuse(Statement):
+    """I take no part."""
+
+    code: RefusalCode
+
+
+class Begin(Statement):
+    """The frozen membership: the hash of each join, by name, and the common shape of the inputs."""
+
+    joins: dict[Name, Digest]
+    shape: Shape
+
+
+class Received(Statement):
+    """The inputs of which I hold complete shares; where these are all, my commitment comes along."""
+
+    inputs: tuple[Name, ...]
+    commitment: Digest | None
+
+
+class Commit(Statement):
+    """My commitment to my output share over exactly these inputs."""
+
+    inputs: tuple[Name, ...]
+    commitment: Digest
+
+
+class Confirm(Statement):
+    """The hash of everything that fixes the answer, as I saw it."""
+
+    transcript: Digest
+
+
+class PublicResult(Statement):
+    """The opened ring elements of a session whose spec says `public` (8 bytes each, little endian)."""
+
+    inputs: tuple[Name, ...]
+    elements: bytes
+
+
+class Abort(Statement):
+    """This session is over.  `silent` is who was waited for; `culprit` is whose signed bytes are wrong."""
+
+    reason: AbortReason
+    detail: str = Field(max_length=500)
+    silent: tuple[Name, ...] = ()
+    culprit: Name | None = None
+
+
+class Request(Statement):
+    """I lack these letters of yours: send them again."""
+
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=len(Step))

@@ -1,0 +1,459 @@
+"""One party's side of one session as a pure function of spec, seed, own input and what arrived.
+
+Letters and the time come in, letters go out; replaying the same arrivals gives the same letters.  What
+has arrived lies in a mailbox, in no particular order; `_advance` looks only at what is there, so reordering
+and repetition change nothing.  `states.py` holds the transitions, SPEC.md §5 the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from protocol import membership, opening, ring, sharing
+from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.functionalities import Answer
+from protocol.letters import ALL, COMPUTE, Letter, Part
+from protocol.mailbox import ContradictionError, Mailbox
+from protocol.messages import (
+    Abort,
+    AbortReason,
+    Begin,
+    Commit,
+    Confirm,
+    Join,
+    MalformedError,
+    PublicResult,
+    Received,
+    RefusalCode,
+    Refuse,
+    Statement,
+    Step,
+)
+from protocol.ring import Ring
+from protocol.secret import Seed
+from protocol.sharing import Share
+from protocol.spec import SessionSpec
+from protocol.states import OVER, Ending, Outcome, State, check
+
+# Once a result is known, only a proof that somebody saw another one takes it back.
+DISPROOFS = frozenset({AbortReason.SPLIT_VIEW, AbortReason.CONTRADICTION, AbortReason.BAD_OPENING})
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A letter to send.  Plain where `recipients` is empty; else `seed` or `body` is sealed to them.
+
+    `opened` names recipients that have shown that they hold the channel from us.
+    """
+
+    step: Step
+    to: str
+    body: bytes = field(default=b"", repr=False)
+    recipients: tuple[str, ...] = ()
+    seed: Seed | None = None
+    opened: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, repr=False)
+class Unsealed:
+    """What a sealed letter held for us: its slot's 32 bytes, or the body under the slot's key."""
+
+    seed: Seed | None
+    body: bytes
+
+
+Unseal = Callable[[Letter, bytes], Unsealed]  # (letter, view); MalformedError if it does not open
+
+
+class Session:
+    """The state machine of one party.  Times are Unix milliseconds, given by the caller."""
+
+    def __init__(
+        self,
+        spec: SessionSpec,
+        session: str,
+        me: str,
+        seed: Seed,
+        value: Ring | None,
+        unseal: Unseal,
+    ) -> None:
+        self.spec, self.id, self.me = spec, session, me
+        self.state = State.ANNOUNCED
+        self.view = b""  # binds every letter from SHARE on to spec, joins and begin
+        self._seed, self._value, self._unseal = seed, value, unseal
+        self._now = 0
+        self._mail = Mailbox(spec, session, me)
+        self._out: list[Outgoing] = []
+        self.shape: tuple[int, ...] = ()  # of every input and of the answer, once the session has begun
+        self._joined: tuple[str, ...] = ()  # input parties that are in the begin
+        self._shares: dict[str, Share] = {}  # input party → its share for us
+        self._included: tuple[str, ...] = ()
+        self._commitments: dict[str, bytes] = {}
+        self._output: Ring | None = None  # our own output share
+        self._opened: dict[str, Ring] = {}  # compute party → its output share
+        self._answer: Answer | None = None
+        self._unconfirmed: tuple[str, ...] = ()
+        self._ending: Ending | None = None
+
+    # -- what the caller sees ------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """True once nothing more will happen."""
+        return self.state in OVER
+
+    @property
+    def outcome(self) -> Outcome:
+        """How things stand now."""
+        return Outcome(self.state, self._answer, self._included, self._unconfirmed, self._ending)
+
+    def join(self, sealing_key: bytes, now: int) -> list[Outgoing]:
+        """Take part: the first letter, with this session's fresh sealing key."""
+        shape = None if self._value is None else self._value.shape
+        to = ALL if self.me in self.spec.compute else COMPUTE
+        self._enter(State.JOINED)
+        self._say(Step.JOIN, Join(sealing_key=sealing_key, shape=shape), to)
+        return self._advance(now)
+
+    def refuse(self, code: RefusalCode, detail: str) -> list[Outgoing]:
+        """Take no part.  Only the code is sent; `detail` stays here."""
+        self._ending = Ending(code, detail)
+        self._enter(State.REFUSED)
+        self._say(Step.REFUSE, Refuse(code=code))
+        return self._take()
+
+    def receive(self, part: Part, now: int) -> list[Outgoing]:
+        """A part whose signature has been checked.  MalformedError: it is not ours, and changed nothing."""
+        if self.over:
+            return []
+        try:
+            self._mail.add(part)
+        except RemoteProtocolError as error:
+            contradiction = isinstance(error, ContradictionError)
+            reason = AbortReason.CONTRADICTION if contradiction else AbortReason.INVALID_MESSAGE
+            self._abort(reason, error.message, culprit=error.culprit)
+        return self._advance(now)
+
+    def knows(self, part: Part) -> bool:
+        """True for a part that is here already, byte by byte: its signature need not be checked again."""
+        return self._mail.knows(part)
+
+    def tick(self, now: int) -> list[Outgoing]:
+        """Time has passed; harmless at any time, needed at `deadline`."""
+        return [] if self.over else self._advance(now)
+
+    @property
+    def deadline(self) -> int | None:
+        """When `tick` must be called, if nothing arrives before."""
+        times = (self.spec.join_by, self.spec.share_by, self.spec.close_by)
+        return None if self.over else next((time for time in times if time > self._now), self._now)
+
+    def waiting_for(self) -> list[tuple[Step, str]]:
+        """The letters that we cannot go on without: (step, sender)."""
+        return [(step, sender) for step, sender in self._wanted() if self._mail.lacks(step, sender)]
+
+    def sealing_key(self, party: str) -> bytes:
+        """The key that `party` gave when it joined."""
+        return self._mail.statements(Join, [party])[party].sealing_key
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def _say(self, step: Step, statement: Statement, to: str = ALL) -> None:
+        """Send a statement; our own lie in the mailbox beside the others'."""
+        self._mail.put(step, statement)
+        self._out.append(Outgoing(step, to, statement.encode()))
+
+    def _take(self) -> list[Outgoing]:
+        out, self._out = self._out, []
+        return out
+
+    # -- going on --------------------------------------------------------------------------------
+
+    def _advance(self, now: int) -> list[Outgoing]:
+        """Do whatever mail and time allow, as far as it goes."""
+        self._now = now
+        steps = {
+            State.JOINED: self._joining,
+            State.SHARING: self._sharing,
+            State.COMPUTING: self._computing,
+            State.OPENING: self._opening,
+            State.CONFIRMING: self._confirming,
+        }
+        self._heed_aborts()
+        before = None
+        while self.state in steps and self.state is not before:
+            before = self.state
+            steps[self.state]()
+        if not self.over and now >= self.spec.close_by:
+            self._close()
+        if self.over:
+            self._forget()
+        return self._take()
+
+    def _enter(self, state: State) -> None:
+        self.state = check(self.state, state)
+
+    def _joining(self) -> None:
+        spec = self.spec
+        joins, refusals = (
+            self._mail.statements(Join, spec.members),
+            self._mail.statements(Refuse, spec.members),
+        )
+        if self.me == spec.leader and not self._mail.statements(Begin, [self.me]):
+            match membership.freeze(spec, joins, refusals, self._now):
+                case None:
+                    return None
+                case Abort() as abort:
+                    return self._abort(abort.reason, abort.detail, abort.silent, abort.culprit)
+                case begin:
+                    self._say(Step.BEGIN, begin)
+        elif spec.leader in refusals:
+            return self._abort(AbortReason.REFUSED, f"{spec.leader} refused", tell=False)
+        begins = self._mail.statements(Begin, [spec.leader])
+        if not begins:
+            if self._now >= spec.share_by:
+                self._abort(AbortReason.TIMEOUT, f"{spec.leader} sent no begin", (spec.leader,))
+            return None
+        return self._begin(begins[spec.leader], joins)
+
+    def _begin(self, begin: Begin, joins: Mapping[str, Join]) -> None:
+        """Check the frozen membership against what we saw; from here on all is bound to the view."""
+        if self.me not in begin.joins:
+            return self._abort(AbortReason.LEFT_OUT, "the session began without us", tell=False)
+        shape = None if self._value is None else self._value.shape
+        if flaw := membership.flaw(self.spec, begin, self.me, shape):
+            return self._abort(AbortReason.INVALID_MESSAGE, flaw, culprit=self.spec.leader)
+        for party, join in joins.items():
+            if begin.joins.get(party, membership.join_digest(party, join)) != membership.join_digest(
+                party, join
+            ):
+                detail = f"{self.spec.leader} and {party} disagree about how {party} joined"
+                return self._abort(AbortReason.SPLIT_VIEW, detail)
+        if any(self._mail.lacks(Step.JOIN, party) for party in self._correspondents()):
+            return None
+        self.view = membership.view_digest(self.id, begin)
+        self.shape = begin.shape
+        self._joined = tuple(name for name in self.spec.inputs if name in begin.joins)
+        self._enter(State.SHARING)
+        if self.me in self._joined:
+            self._share()
+        return None
+
+    def _correspondents(self) -> tuple[str, ...]:
+        """Those to whom we may have to seal something, or whose join we must have checked."""
+        return self.spec.needed if self.me in self.spec.compute else self.spec.compute
+
+    def _share(self) -> None:
+        """Split our input and seal each compute party its share; ours is the explicit one if we compute."""
+        compute = self.spec.compute
+        turn = compute[self.spec.inputs.index(self.me) % len(compute)]
+        explicit = self.me if self.me in compute else turn
+        value = self._value
+        if value is None:
+            raise LocalProtocolError("an input party without an input has joined")
+        shares = sharing.split(value, compute, explicit, self._seed.derive("split", self.view))
+        for holder, share in shares.items():
+            if holder == self.me:
+                self._shares[self.me] = share
+            elif isinstance(share.content, Seed):
+                self._out.append(Outgoing(Step.SHARE, holder, recipients=(holder,), seed=share.content))
+            else:
+                body = ring.to_bytes(share.content)
+                self._out.append(Outgoing(Step.SHARE, holder, body, recipients=(holder,)))
+
+    def _sharing(self) -> None:
+        if self.me not in self.spec.compute:
+            return self._enter(State.COMPUTING)
+        self._open_shares()
+        complete = tuple(name for name in self._joined if name in self._shares)
+        outstanding = any(self._mail.lacks(Step.SHARE, name) for name in self._joined)
+        if outstanding and self._now < self.spec.share_by:
+            return None
+        if len(complete) < self.spec.min_inputs:
+            silent = tuple(name for name in self._joined if self._mail.lacks(Step.SHARE, name))
+            detail = f"complete shares of {len(complete)} inputs, expected at least {self.spec.min_inputs}"
+            return self._abort(AbortReason.TOO_FEW_INPUTS, detail, silent)
+        # A linear function needs no rounds, so the commitment can travel with the list of inputs; it is
+        # opened only if every compute party's list turns out to be the same.
+        commitment = self._commit_to(complete) if complete == self._joined else None
+        self._say(Step.RECEIVED, Received(inputs=complete, commitment=commitment))
+        return self._enter(State.COMPUTING)
+
+    def _open_shares(self) -> None:
+        """Unseal what came; a share that does not open, or has another shape, does not count."""
+        for party in self._joined:
+            letter = self._mail.sealed(Step.SHARE, party)
+            if party in self._shares or letter is None:
+                continue
+            with suppress(MalformedError, ValueError):
+                unsealed = self._unseal(letter, self.view)
+                content = unsealed.seed or ring.from_bytes(unsealed.body, self.shape)
+                self._shares[party] = Share(content)
+
+    def _commit_to(self, inputs: tuple[str, ...]) -> bytes:
+        shares = (self._shares[name] for name in inputs)
+        self._output = self.spec.function.aggregate(shares, self.shape)
+        self._included = inputs
+        return opening.commit(self.view, self.me, inputs, self._my_opening())
+
+    def _my_opening(self) -> bytes:
+        if self._output is None:
+            raise LocalProtocolError("no output share to open")
+        return opening.opening(self._seed, self.view, self._included, self._output)
+
+    def _computing(self) -> None:
+        received = self._mail.statements(Received, self.spec.compute)
+        for party, each in received.items():
+            ordered = tuple(name for name in self._joined if name in each.inputs)
+            if each.inputs != ordered or (each.commitment is not None and ordered != self._joined):
+                detail = f"a list of received inputs that does not fit the session from {party}"
+                return self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=party)
+        if len(received) < len(self.spec.compute):
+            return None
+        common = set.intersection(*(set(each.inputs) for each in received.values()))
+        included = tuple(name for name in self._joined if name in common)
+        if len(included) < self.spec.min_inputs:
+            detail = (
+                f"{len(included)} inputs are complete everywhere, expected at least {self.spec.min_inputs}"
+            )
+            return self._abort(AbortReason.TOO_FEW_INPUTS, detail)
+        commitments = {party: each.commitment for party, each in received.items() if each.commitment}
+        if len(commitments) < len(received):
+            commitments = self._second_commitments(included)
+            if len(commitments) < len(received):
+                return None
+        self._included, self._commitments = included, commitments
+        self._enter(State.OPENING)
+        if self.me in self.spec.compute:
+            self._reveal()
+        return None
+
+    def _second_commitments(self, included: tuple[str, ...]) -> dict[str, bytes]:
+        """The lists differ: everyone commits again, to the inputs that are complete everywhere."""
+        if self.me in self.spec.compute and not self._mail.statements(Commit, [self.me]):
+            self._say(Step.COMMIT, Commit(inputs=included, commitment=self._commit_to(included)))
+        commits = self._mail.statements(Commit, self.spec.compute)
+        for party, each in commits.items():
+            if each.inputs != included:
+                self._abort(AbortReason.SPLIT_VIEW, f"{party} commits to other inputs than {self.me} sees")
+                return {}
+        return {party: each.commitment for party, each in commits.items()}
+
+    def _reveal(self) -> None:
+        """Our output share, to the result parties and nobody else."""
+        if self._output is None:
+            raise LocalProtocolError("revealing before computing")
+        if self.me in self.spec.results:
+            self._opened[self.me] = self._output
+        others = tuple(name for name in self.spec.results if name != self.me)
+        # Whoever lists our input as complete has opened our share letter, and with it our channel.
+        received = self._mail.statements(Received, others)
+        opened = frozenset(name for name, each in received.items() if self.me in each.inputs)
+        body = self._my_opening()
+        if self.spec.all_results and others:
+            self._out.append(Outgoing(Step.REVEAL, ALL, body, others, opened=opened))
+        else:
+            self._out.extend(Outgoing(Step.REVEAL, to, body, (to,), opened=opened) for to in others)
+
+    def _opening(self) -> None:
+        if self.me in self.spec.results:
+            for party in self.spec.compute:
+                if party not in self._opened and not self._open_reveal(party):
+                    return
+            total = sharing.reconstruct(self._opened.values(), self.shape)
+            self._answer = self.spec.function.decode(total, len(self._included))
+            if self.spec.public:
+                raw = ring.to_bytes(total)
+                self._say(Step.RESULT, PublicResult(inputs=self._included, elements=raw))
+            self._say(Step.CONFIRM, Confirm(transcript=self._transcript()))
+        self._enter(State.CONFIRMING)
+
+    def _open_reveal(self, party: str) -> bool:
+        letter = self._mail.sealed(Step.REVEAL, party)
+        if letter is None:
+            return False
+        commitment = self._commitments[party]
+        try:
+            raw = self._unseal(letter, self.view).body
+            output = opening.verify(commitment, self.view, party, self._included, raw, self.shape)
+        except MalformedError as error:
+            self._abort(AbortReason.BAD_OPENING, error.message, culprit=party)
+            return False
+        self._opened[party] = output
+        return True
+
+    def _transcript(self) -> bytes:
+        ordered = [self._commitments[party] for party in self.spec.compute]
+        return opening.transcript(self.view, self._included, ordered)
+
+    def _confirming(self) -> None:
+        confirms = self._mail.statements(Confirm, self.spec.results)
+        for party, each in confirms.items():
+            if each.transcript != self._transcript():
+                return self._abort(AbortReason.SPLIT_VIEW, f"{party} saw another transcript than {self.me}")
+        if len(confirms) == len(self.spec.results):
+            self._enter(State.COMPLETED)
+        return None
+
+    # -- endings ---------------------------------------------------------------------------------
+
+    def _wanted(self) -> list[tuple[Step, str]]:
+        """Every letter that the present state needs, ours and those already here included."""
+        spec = self.spec
+        match self.state:
+            case State.JOINED if self.me == spec.leader:
+                answered = self._mail.statements(Refuse, spec.members)
+                return [(Step.JOIN, name) for name in spec.members if name not in answered]
+            case State.JOINED:
+                return [(Step.BEGIN, spec.leader), *((Step.JOIN, name) for name in self._correspondents())]
+            case State.SHARING:
+                return [(Step.SHARE, name) for name in self._joined]
+            case State.COMPUTING if all(not self._mail.lacks(Step.RECEIVED, name) for name in spec.compute):
+                return [(Step.COMMIT, name) for name in spec.compute]
+            case State.COMPUTING:
+                return [(Step.RECEIVED, name) for name in spec.compute]
+            case State.OPENING:
+                return [(Step.REVEAL, name) for name in spec.compute]
+            case State.CONFIRMING:
+                return [(Step.CONFIRM, name) for name in spec.results]
+        return []
+
+    def _heed_aborts(self) -> None:
+        """Compute and result parties can end a session, and the coordinator can cancel it."""
+        for party, abort in self._mail.statements(Abort, (*self.spec.needed, self.spec.coordinator)).items():
+            ignored = self._answer is not None and abort.reason not in DISPROOFS
+            if self.state in (State.ANNOUNCED, *OVER) or ignored:
+                continue
+            self._ending = Ending(abort.reason, abort.detail, abort.silent, abort.culprit, reported_by=party)
+            self._enter(State.ABORTED)
+
+    def _abort(
+        self,
+        reason: AbortReason,
+        detail: str,
+        silent: tuple[str, ...] = (),
+        culprit: str | None = None,
+        *,
+        tell: bool = True,
+    ) -> None:
+        self._ending = Ending(reason, detail, silent, culprit)
+        self._enter(State.ABORTED)
+        if tell:
+            self._say(Step.ABORT, Abort(reason=reason, detail=detail[:500], silent=silent, culprit=culprit))
+
+    def _close(self) -> None:
+        """The session's time is up; an answer that is known stands, with those named who did not confirm."""
+        silent = tuple(dict.fromkeys(sender for _, sender in self.waiting_for()))
+        if self.state is State.CONFIRMING and self._answer is not None:
+            self._unconfirmed = silent
+            self._enter(State.COMPLETED)
+            return
+        waited = ", ".join(f"{step} from {sender}" for step, sender in self.waiting_for())
+        self._abort(AbortReason.TIMEOUT, f"time is up in state {self.state}, without {waited}", silent)
+
+    def _forget(self) -> None:
+        """Nothing secret outlives the session here; what must be sent again lies sealed in the outbox."""
+        self._shares, self._opened, self._output, self._value = {}, {}, None, None
+        self._mail.forget()

@@ -1,0 +1,71 @@
+"""A session spec: everything that is agreed before anybody joins.  Its hash is the session's id."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from protocol.functionalities import Function
+from protocol.messages import Statement
+from protocol.names import Name
+from protocol.transcript import digest
+
+Identity = Annotated[bytes, Field(min_length=32, max_length=32)]  # an Ed25519 public key [RFC 8032, §5.1.5]
+Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]  # Unix time
+
+
+class SessionSpec(Statement):
+    """The exact bytes of this statement are what the coordinator signs and every node decides about."""
+
+    version: Literal[1] = 1
+    function: Function
+    input: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="the name of the input at each party")
+    coordinator: Name
+    members: dict[Name, Identity]  # everyone who has a role, with the key that signs for them
+    inputs: tuple[Name, ...] = Field(min_length=1)  # input parties
+    compute: tuple[Name, ...] = Field(min_length=2)  # compute parties; the first one freezes the membership
+    results: tuple[Name, ...] = Field(min_length=1)  # result parties
+    min_inputs: int = Field(ge=1)
+    public: bool  # the answer is published for everyone to read
+    created: Milliseconds
+    join_by: Milliseconds
+    share_by: Milliseconds
+    close_by: Milliseconds
+    nonce: bytes = Field(min_length=16, max_length=16)  # two like questions are two sessions
+
+    @model_validator(mode="after")
+    def _roles_fit(self) -> Self:
+        roles = (self.inputs, self.compute, self.results)
+        if any(len(set(role)) != len(role) for role in roles):
+            raise ValueError("a party is named twice in one role")
+        if {name for role in roles for name in role} != set(self.members):
+            raise ValueError("members are exactly the parties that have a role")
+        if self.min_inputs > len(self.inputs):
+            raise ValueError(
+                f"min_inputs {self.min_inputs} is more than the {len(self.inputs)} input parties"
+            )
+        if not self.created < self.join_by <= self.share_by <= self.close_by:
+            raise ValueError("the times are not in order: created < join_by ≤ share_by ≤ close_by")
+        self.function.range(len(self.inputs))  # ValueError if a sum could leave the ring
+        return self
+
+    @property
+    def leader(self) -> str:
+        """The compute party that freezes the membership."""
+        return self.compute[0]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Compute and result parties: without any one of them there is no answer."""
+        return tuple(dict.fromkeys(self.compute + self.results))
+
+    @property
+    def all_results(self) -> bool:
+        """True where every member learns the answer."""
+        return set(self.results) == set(self.members)
+
+
+def session_id(body: bytes) -> str:
+    """The session's id: the hash of the spec's exact bytes, 64 hexadecimal digits."""
+    return digest("spec", body).hex()
