@@ -1,5 +1,196 @@
-"""Command line."""
+"""`coordinator`: announces sessions, shows what becomes of them, and runs a local cluster."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from party_node import console
+from protocol.errors import SottoError
+from protocol.functionalities import CATALOGUE, FixedPoint
+
+PROGRAM = "coordinator"
+app = typer.Typer(
+    help="Announce computations over data that none of the participants shows to anybody.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+launch = typer.Typer(
+    help="Announce a session and follow it to its end.", no_args_is_help=True, add_completion=False
+)
+app.add_typer(launch, name="launch")
+
+Directory = Annotated[Path | None, typer.Option("--dir", help="a cluster made by `coordinator up`")]
+ClusterDirectory = Annotated[Path, typer.Option("--dir", help="the cluster's directory")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="the coordinator's TOML file; SOTTO_CONFIG names it too")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
+Session = Annotated[str, typer.Argument(help="the session's id, or enough of its beginning")]
+
+
+# -- launch: one command for each function, its options from the function's own fields -----------------
+
+
+def _common(
+    *,
+    input_: Annotated[str, typer.Option("--input", help="the name of the input at each party")],
+    parties: Annotated[
+        str | None, typer.Option(help="input parties, comma-separated [default: all in the roster]")
+    ] = None,
+    compute: Annotated[
+        str | None, typer.Option(help="compute parties, at least two [default: the input parties]")
+    ] = None,
+    result_to: Annotated[
+        str | None, typer.Option(help="result parties [default: the input parties and the coordinator]")
+    ] = None,
+    min_inputs: Annotated[
+        int | None, typer.Option(help="fewest inputs that make an answer [default: all]")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="publish the answer for everybody")] = False,
+    within: Annotated[float, typer.Option(help="seconds until the session closes")] = 60.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be announced")] = False,
+    directory: Directory = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """The options that every function has; `_command` reads this signature."""
+
+
+def _command(function: type[FixedPoint]) -> Callable[..., None]:
+    """A command whose options are the common ones and the fields of the function."""
+    fields = {name: field for name, field in function.model_fields.items() if name != "name"}
+
+    def command(**given: Any) -> None:
+        from coordinator import sessions
+
+        values = {name: given.pop(name) for name in fields}
+        parameters = {name: _parsed(name, value) for name, value in values.items() if value is not None}
+        sessions.launch(function, parameters, given)
+
+    parameters = list(inspect.signature(_common, eval_str=True).parameters.values())
+    for name, field in fields.items():
+        kind = int if field.annotation is int else str
+        default = field.default if kind is int else None
+        option = Annotated[kind | None, typer.Option(help=field.description)]  # type: ignore[valid-type]
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+        )
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    command.__doc__ = inspect.getdoc(function)
+    return command
+
+
+def _parsed(name: str, value: str | int) -> Decimal | int:
+    if isinstance(value, int):
+        return value
+    try:
+        return Decimal(value)
+    except InvalidOperation:
+        raise SottoError(f"--{name} {value}: not a number", "write it like 3171.50") from None
+
+
+for _name, _function in CATALOGUE.items():
+    launch.command(_name)(_command(_function))
+
+
+# -- sessions --------------------------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_(directory: Directory = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the sessions that this coordinator announced."""
+    from coordinator import sessions
+
+    sessions.show_all(directory, config, as_json=as_json)
+
+
+@app.command()
+def watch(
+    session: Session, directory: Directory = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Follow a session to its end."""
+    from coordinator import sessions
+
+    sessions.watch(session, directory, config, as_json=as_json)
+
+
+@app.command()
+def result(
+    session: Session, directory: Directory = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Show how a session ended, and its answer if the coordinator may know it."""
+    from coordinator import sessions
+
+    sessions.result(session, directory, config, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    session: Session, directory: Directory = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """End a session that is not over yet."""
+    from coordinator import sessions
+
+    sessions.cancel(session, directory, config, as_json=as_json)
+
+
+# -- a local cluster -------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(
+    directory: ClusterDirectory,
+    parties: Annotated[
+        str | None, typer.Option(help="names, comma-separated; not needed for a cluster that exists")
+    ] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="CSV file: a column `party`, and one for each named input")
+    ] = None,
+    lifetime: Annotated[
+        float | None, typer.Option(help="seconds after which the cluster goes down by itself")
+    ] = None,
+) -> None:
+    """Start a broker and one node for each party on this machine; returns when all are ready."""
+    from coordinator import local
+
+    local.up(directory, parties, inputs, lifetime)
+
+
+@app.command()
+def down(
+    directory: ClusterDirectory,
+    after: Annotated[float, typer.Option(help="seconds to wait before")] = 0.0,
+) -> None:
+    """Stop the broker and the nodes; keys, configs and journals stay."""
+    from coordinator import local
+
+    local.down(directory, after)
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="keep the cluster's files here [default: a temporary one]")
+    ] = None,
+) -> None:
+    """Four colleagues learn their average raise and nothing else."""
+    from coordinator import demo as story
+
+    story.run(directory)
 
 
 def main() -> None:
-    raise SystemExit("not yet")
+    """The console script."""
+    console.run(app, PROGRAM)
+
+
+if __name__ == "__main__":
+    main()

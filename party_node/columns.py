@@ -48,7 +48,7 @@ _CELL = "lower(trim(CAST({} AS VARCHAR))) AS cell"
 # Most files hold nothing but ordinary numbers: one cast, which is exact here, instead of ten steps.
 _ORDINARY = """
 SELECT CASE WHEN regexp_full_match(cell, '[+-]?[0-9]{1,12}([.][0-9]{0,6})?')
-    THEN CAST(CAST(cell AS DECIMAL(18, 6)) * 1000000 AS BIGINT) END AS millionths
+    THEN CAST(TRY_CAST(cell AS DECIMAL(25, 6)) * 1000000 AS BIGINT) END AS millionths
 FROM chosen
 """
 

@@ -84,10 +84,13 @@ class Daemon:
 
     # -- life --------------------------------------------------------------------------------------
 
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Serve until `work` is done, then leave in good order: letters retained, status offline."""
+    async def run(self, work: Callable[[], Awaitable[None]], only: str | None = None) -> None:
+        """Serve until `work` is done, then leave in good order: letters retained, status offline.
+
+        `only` names the one session of the journal to take up; without it, all that are unfinished.
+        """
         self._failure = asyncio.get_running_loop().create_future()
-        self.node.resume(now_ms())
+        self.node.resume(now_ms(), only)
         self.step()
         link = asyncio.create_task(self.transport.run())
         task: asyncio.Future[None] = asyncio.ensure_future(work())

@@ -69,7 +69,7 @@ class Journal:
 
     def __init__(self, path: Path | str) -> None:
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA secure_delete = ON")  # deleted secrets are overwritten with zeros
@@ -105,6 +105,13 @@ class Journal:
         """Make durable all that was written since the last commit."""
         if self._db.in_transaction:
             self._db.execute("COMMIT")
+
+    def announced(self, session: str, announce: bytes, now: int) -> None:
+        """A session that we coordinate and have no part in."""
+        self._write(
+            "INSERT INTO session (id, announce, joined, state) VALUES (?,?,?,?)",
+            *(session, announce, now, State.ANNOUNCED),
+        )
 
     def open(self, session: str, announce: bytes, now: int, seed: Seed, value: Ring | None) -> None:
         """A session begins: its seed and the snapshot of our input."""

@@ -75,10 +75,10 @@ class Node:
 
     # -- for the caller ------------------------------------------------------------------------------
 
-    def resume(self, now: int) -> None:
-        """Take up every session that the journal holds unfinished."""
+    def resume(self, now: int, only: str | None = None) -> None:
+        """Take up every session that the journal holds unfinished, or only the one named."""
         for row in self._journal.sessions():
-            if row.ended is None and row.seed is not None:
+            if row.ended is None and row.seed is not None and only in (None, row.id):
                 active = self._activate(row.id, self._spec(row), row.seed, row.value)
                 active.resume(row, now)
                 log.info("session resumed", session=row.id[:8], state=str(active.machine.state))
@@ -91,7 +91,9 @@ class Node:
         address = self._post.address(topic)
         if address is None or not payload:
             return
-        session, step, _ = address
+        session, step, sender = address
+        if sender == self.me and session not in self.watched:
+            return  # our own letter comes back to us
         if session not in self._active and session in self._pending:
             waiting = self._pending[session].waiting
             if len(waiting) < MOST_WAITING:
@@ -134,7 +136,13 @@ class Node:
         self._out.append(self._post.publication(session, sent, retain=True))
         if self.me in spec.members:
             self._join(session, spec, sent.payload, None, now)
+        else:
+            self._journal.announced(session, sent.payload, now)
         return session
+
+    def conclude(self, session: str, outcome: Outcome, now: int) -> None:
+        """Note how a session ended in which we have no part."""
+        self._journal.end(session, outcome, now)
 
     def withdraw(self, session: str) -> None:
         """Take our announcement off the broker."""
@@ -204,7 +212,7 @@ class Node:
         check_signature(part, identity)
         if self._observe is not None and header.session in self.watched:
             self._observe(part, payload)
-        if active is not None:
+        if active is not None and (header.sender != self.me or header.step is Step.ABORT):
             active.receive(part, payload, now)
             self._settle(active, now)
         return None

@@ -77,11 +77,11 @@ class Post:
         return Publication(self.publication(session, sent).topic, b"", retain=True)
 
     def address(self, topic: str) -> tuple[str, str, str] | None:
-        """(session, step, sender) of a session's topic; None for any other, and for our own letters."""
+        """(session, step, sender) of a session's topic; None for any other."""
         if not topic.startswith(self._base):
             return None
         levels = topic.removeprefix(self._base).split("/")
-        if len(levels) != 5 or levels[2] == self._me:
+        if len(levels) != 5:
             return None
         return levels[0], levels[1], levels[2]
 

@@ -235,14 +235,18 @@ async def _open(broker: BrokerConfig, name: str, on_message: OnMessage) -> _Link
         await asyncio.wait((entering, closed), return_when=asyncio.FIRST_COMPLETED)
         await _abandon(client, entering)
         raise
-    if entering.done() and entering.exception() is None:
+    if entering.done() and entering.exception() is None and not closed.done():
         return _Link(client)
     await _abandon(client, entering)
     raise _NoConnectionError(_why(broker, entering, notes))
 
 
 def _closing(client: Client) -> asyncio.Future[None]:
-    """Done when the socket is closed: before CONNACK, aiomqtt would wait for its time-out."""
+    """Done when the socket is closed.
+
+    Before CONNACK, aiomqtt would wait for its time-out; just after it, aiomqtt would forget that
+    the link is lost, and leave a "Future exception was never retrieved" behind.
+    """
     closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     paho = client._client  # noqa: SLF001 - there is no public way to hear of it
     on_disconnect = paho.on_disconnect
@@ -250,6 +254,8 @@ def _closing(client: Client) -> asyncio.Future[None]:
     def on_close(*arguments: Any) -> None:
         if on_disconnect is not None:
             on_disconnect(*arguments)
+        if client._disconnected.done():  # noqa: SLF001
+            client._disconnected.exception()  # noqa: SLF001 - so it counts as retrieved
         if not closed.done():
             closed.set_result(None)
 

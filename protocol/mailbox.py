@@ -93,7 +93,8 @@ class Mailbox:
         header = part.header
         step, sender = header.step, header.sender
         expected = audience(self._spec, step, sender, self._me)
-        if sender == self._me or sender not in senders(self._spec, step) or header.to != expected:
+        ours = sender == self._me and step is not Step.ABORT  # a coordinator may cancel from elsewhere
+        if ours or sender not in senders(self._spec, step) or header.to != expected:
             raise MalformedError(f"{step} from {sender} to {header.to} is not expected here")
         if self._assembler.conflicts(part):
             raise ContradictionError(f"two different {step} letters from {sender}", sender)
