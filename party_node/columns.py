@@ -58,16 +58,16 @@ WITH split AS (
     SELECT cell,
         regexp_full_match(cell, ?) AS is_number,
         split_part(ltrim(cell, '+-'), 'e', 1) AS mantissa,
-        coalesce(TRY_CAST(split_part(cell, 'e', 2) AS INTEGER), 0) AS exponent
+        CASE WHEN contains(cell, 'e') THEN coalesce(TRY_CAST(split_part(cell, 'e', 2) AS INTEGER), 0)
+            ELSE 0 END AS exponent
     FROM chosen),
-figures AS (
-    SELECT *, replace(mantissa, '.', '') AS padded,
-        length(split_part(mantissa, '.', 2)) AS places,
-        rtrim(padded, '0') AS digits,
-        length(padded) - length(digits) AS zeros
+joined AS (
+    SELECT *, replace(mantissa, '.', '') AS padded, length(split_part(mantissa, '.', 2)) AS places
     FROM split),
+figures AS (SELECT *, rtrim(padded, '0') AS digits FROM joined),
 numbers AS (
-    SELECT *, TRY_CAST(concat(if(cell[1] = '-', '-', ''), digits) AS BIGINT) AS integer
+    SELECT *, length(padded) - length(digits) AS zeros,
+        TRY_CAST(concat(if(cell[1] = '-', '-', ''), digits) AS BIGINT) AS integer
     FROM figures)
 SELECT
     if(digits = '' OR NOT is_number, 0, coalesce(integer, 0)) AS digits,
@@ -175,7 +175,6 @@ def _locked_down() -> Iterator[duckdb.DuckDBPyConnection]:
         # In this order: without external access, only what was allowed before can be reached.
         database.execute("SET allowed_directories = ['/']")
         database.execute("SET enable_external_access = false")
-        database.execute("SET lock_configuration = true")
         yield database
 
 
@@ -204,8 +203,11 @@ def _header(path: Path) -> tuple[list[str], str]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "check `csv` in the configuration") from None
     except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or 'unreadable').lower()}", "the node reads it") from None
-    except (UnicodeDecodeError, csv.Error):
+        reason = (error.strerror or "unreadable").lower()
+        raise InputError(f"{path}: {reason}", "the user who runs the node reads it") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8 text", _CSV_HINT) from None
+    except csv.Error:
         raise InputError(f"{path}, row 1: not column names", _CSV_HINT) from None
 
 
@@ -221,8 +223,15 @@ def _blank_lines(path: Path, delimiter: str) -> int:
         line_ends = re.findall(rb"\r\n|\n|\r", content[end:])
         suspicious = any(0 <= content.find(pair) < end for pair in (b"\n\n", b"\n\r\n", b"\r\r"))
     if suspicious:  # or it is a line break within quotes
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            rows = [bool(row) for row in csv.reader(text, delimiter=delimiter)]
-        if False in rows[: len(rows) - rows[::-1].index(True)]:
-            raise InputError(f"{path}, row {rows.index(False) + 1}: blank", "delete the line or fill it in")
+        _refuse_blank_rows(path, delimiter)
     return max(0, len(line_ends) - 1)
+
+
+def _refuse_blank_rows(path: Path, delimiter: str) -> None:
+    blank = None
+    with path.open(encoding="utf-8", errors="replace", newline="") as file, contextlib.suppress(csv.Error):
+        # What is no CSV is not judged here: DuckDB names the line.
+        for number, row in enumerate(csv.reader(file, delimiter=delimiter), 1):
+            if row and blank:
+                raise InputError(f"{path}, row {blank}: blank", "delete the line or fill it in")
+            blank = blank or (None if row else number)

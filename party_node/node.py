@@ -94,7 +94,7 @@ class Node:
         session, step, sender = address
         if sender == self.me and session not in self.watched:
             return  # our own letter comes back to us
-        if session not in self._active and session in self._pending:
+        if session in self._pending:
             waiting = self._pending[session].waiting
             if len(waiting) < MOST_WAITING:
                 waiting.append((topic, payload))
@@ -251,17 +251,21 @@ class Node:
         if part.header.to != self.me or now < self._answered.get((session, peer), 0) + ANSWER_PAUSE:
             return
         row = self._journal.session(session)
-        if row is None:
-            return
-        spec = self._spec(row)
-        identity = spec.members.get(peer)
-        if peer == spec.coordinator:
-            identity = self._roster.identity(peer)
-        if identity is None:
+        spec = None if row is None else self._spec(row)
+        member = spec is None or peer in spec.members or peer == spec.coordinator
+        identity = self._roster.identity(peer)
+        if identity is None or not member:
             raise MalformedError(f"{peer} asks for letters of a session that is not theirs")
         check_signature(part, identity)
         self._answered[session, peer] = now
         steps = Request.decode(part.body).steps
+        if row is None:
+            # They expect something of us in a session that we have not heard of: let them tell us.
+            if Step.ANNOUNCE not in steps:
+                self.say(session, Step.REQUEST, peer, Request(steps=(Step.ANNOUNCE,)).encode())
+            return
+        if Step.ANNOUNCE in steps:
+            self._out.append(self._post.passed_on(session, row.announce, peer))
         for sent in self._journal.outbox(session):
             if sent.step in steps and sent.to in (peer, ALL, COMPUTE):
                 self._out.append(self._post.publication(session, sent, retain=row.retained))

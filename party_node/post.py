@@ -72,6 +72,10 @@ class Post:
         topic = f"{self._base}{session}/{sent.step}/{self._me}/{sent.to}/{sent.part}"
         return Publication(topic, sent.payload, retain)
 
+    def passed_on(self, session: str, announce: bytes, to: str) -> Publication:
+        """Somebody else's announcement, for a member that has missed it."""
+        return self.publication(session, Sent(Step.ANNOUNCE, to, 0, announce))
+
     def clearing(self, session: str, sent: Sent) -> Publication:
         """Takes a retained part off the broker."""
         return Publication(self.publication(session, sent).topic, b"", retain=True)
@@ -86,9 +90,14 @@ class Post:
         return levels[0], levels[1], levels[2]
 
     def read(self, topic: str, payload: bytes) -> Part:
-        """Take a payload apart; MalformedError if it is none of ours or does not fit its topic."""
+        """Take a payload apart; MalformedError if it is none of ours or does not fit its topic.
+
+        An announcement may be passed on by others under their own name: it carries its own proof.
+        """
         part = parse(payload)
         header = part.header
+        if header.step is Step.ANNOUNCE:
+            return part
         said = f"{self._base}{header.session}/{header.step}/{header.sender}/{header.to}/{header.part}"
         if said != topic:
             raise MalformedError(f"a letter of {header.sender} under the topic of somebody else")

@@ -215,7 +215,7 @@ BAD = [
     ("€3800", "not a number"),
     ("٣٨٠٠", "not a number"),
     ("1e9999999999", "not a number"),
-    ("0.0000000000000003800", "more than 18 decimals"),
+    ("0.000000000000000003800", "more than 18 decimals"),
     ("3800e-22", "more than 18 decimals"),
     ("9223372036854775808", "too many digits for 64 bits"),
     ("-9223372036854775809", "too many digits for 64 bits"),
@@ -226,7 +226,6 @@ BAD = [
 
 @pytest.mark.parametrize(("text", "problem"), BAD)
 def test_a_bad_literal_is_refused_without_its_value(text: str, problem: str) -> None:
-    problem = problem.replace("more than 18", "more than 18")
     message, hint = complaint(lambda: literal(text))
     assert message == f"input raise: {problem}"
     assert complaint(lambda: literal(("1", text)))[0] == f"input raise, element 2: {problem}"
@@ -236,7 +235,7 @@ def test_a_bad_literal_is_refused_without_its_value(text: str, problem: str) -> 
 
 @pytest.mark.parametrize(("text", "problem"), BAD)
 def test_a_bad_cell_is_refused_with_its_row_and_column(tmp_path: Path, text: str, problem: str) -> None:
-    message, hint = complaint(lambda: csv(tmp_path, f"id,pay\n1,5\n2,{text}\n3,\n"))
+    message, hint = complaint(lambda: csv(tmp_path, f"id,pay\n1,5\n2,{text}\n3,6\n"))
     assert message == f"{tmp_path / 'staff.csv'}, column pay, row 3: {problem}"
     assert "3800" not in message + hint.replace("3171.50", "")
 
@@ -296,8 +295,10 @@ def test_a_column_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
         ("id,pay\n1,5\n3800\n", ", line 3: not a regular CSV file of 2 columns"),
         ("id,pay\n1,5\n2,3800,1\n", ", line 3: not a regular CSV file of 2 columns"),
         ('pay\n"3800\n', ", line 2: not a regular CSV file of 1 columns"),
-        (b"pay\n\xe93800\n1\n", ", line 2: not a regular CSV file of 1 columns"),
-        (b"p\xe9y\n3800\n", ", row 1: not column names"),
+        (b"pay\n\xe93800\n1\n", ": not UTF-8 text"),
+        (b"pay\n" + b"1\n" * 200_000 + b"\xe93800\n", ", line 200002: not a regular CSV file of 1 columns"),
+        (b"p\xe9y\n3800\n", ": not UTF-8 text"),
+        ("id,pay\n1,5\n\n" + '"' + "3800\n" * 40_000, ", line 4: not a regular CSV file of 2 columns"),
     ],
 )
 def test_a_csv_file_that_is_not_regular_is_refused(
