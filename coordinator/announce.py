@@ -30,6 +30,11 @@ class Question:
     within: float = 60.0  # seconds
 
 
+def names(text: str | None) -> list[str] | None:
+    """A comma-separated list of names."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
 def build(question: Question, coordinator: str, roster: Roster, now: int, nonce: bytes) -> SessionSpec:
     """The spec; SpecError names the option that cannot be."""
     inputs = tuple(roster.parties if question.parties is None else question.parties)

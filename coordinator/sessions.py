@@ -34,11 +34,6 @@ def load(directory: Path | None, config: Path | None) -> CoordinatorConfig:
     return settings
 
 
-def names(text: str | None) -> list[str] | None:
-    """A comma-separated list of names."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
 def launch(function: type[FixedPoint], parameters: dict[str, Decimal | int], given: dict[str, Any]) -> None:
     """`coordinator launch FUNCTION`."""
     settings = load(given["directory"], given["config"])
@@ -49,9 +44,9 @@ def launch(function: type[FixedPoint], parameters: dict[str, Decimal | int], giv
     question = announce.Question(
         function=chosen,
         input=given["input_"],
-        parties=names(given["parties"]),
-        compute=names(given["compute"]),
-        result_to=names(given["result_to"]),
+        parties=announce.names(given["parties"]),
+        compute=announce.names(given["compute"]),
+        result_to=announce.names(given["result_to"]),
         min_inputs=given["min_inputs"],
         public=given["public"],
         within=given["within"],

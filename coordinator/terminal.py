@@ -29,17 +29,17 @@ def say(line: str) -> None:
 
 def note(line: str) -> None:
     """What is happening, on stderr."""
-    errors.print(Text(line))
+    errors.print(Text(line), soft_wrap=True)
 
 
 class Progress:
-    """Who has joined, sent and confirmed; one line that changes on a terminal, a line each elsewhere."""
+    """Who has joined, sent and confirmed; one line that changes on a terminal, a line a state elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._live = Live(console=errors, refresh_per_second=10, transient=True)
         self._on_terminal = errors.is_terminal and not quiet
         self._quiet = quiet
-        self._last = ""
+        self._last: State | None = None
 
     def __enter__(self) -> Progress:
         if self._on_terminal:
@@ -54,13 +54,11 @@ class Progress:
 
     def __call__(self, view: SessionView, outcome: Outcome) -> None:
         line = progress_line(view, outcome)
-        if line == self._last or self._quiet:
-            return
-        self._last = line
         if self._on_terminal:
             self._live.update(Text(line))
-        else:
+        elif outcome.state is not self._last and not self._quiet:
             note(line)
+        self._last = outcome.state
 
 
 def progress_line(view: SessionView, outcome: Outcome) -> str:

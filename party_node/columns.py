@@ -175,6 +175,7 @@ def _locked_down() -> Iterator[duckdb.DuckDBPyConnection]:
         # In this order: without external access, only what was allowed before can be reached.
         database.execute("SET allowed_directories = ['/']")
         database.execute("SET enable_external_access = false")
+        database.execute("SET lock_configuration = true")
         yield database
 
 

@@ -8,7 +8,7 @@ from party_node.config import CoordinatorConfig, NodeConfig
 from party_node.daemon import JOURNAL
 from party_node.journal import Journal, SessionRow
 from party_node.seal import Seal
-from protocol import ring
+from protocol import ring, sharing
 from protocol.errors import SottoError
 from protocol.functionalities import Answer
 from protocol.letters import Letter, parse
@@ -177,9 +177,16 @@ def replay(config: NodeConfig, prefix: str) -> dict[str, Any]:
         "sent": _shown(sent),
         "kept": None if own is None else _numbers(own),
         "held": _shown(held),
+        "output": _numbers(_output(held, own, outcome, config.name)) if held else None,
         "learned": _shown(learned),
         "result": None if outcome.answer is None else outcome.answer.text(),
     }
+
+
+def _output(held: dict[str, Ring], own: Ring | None, outcome: Outcome, me: str) -> Ring:
+    """A compute party's own output share: what it holds of the inputs that count."""
+    every = held if own is None else {**held, me: own}
+    return sharing.reconstruct((every[name] for name in outcome.inputs), next(iter(held.values())).shape)
 
 
 def _numbers(elements: Ring) -> str | list[str]:
@@ -193,7 +200,7 @@ def _shown(shares: dict[str, Ring]) -> dict[str, str | list[str]]:
 def replay_lines(found: dict[str, Any]) -> list[str]:
     """A replay for people."""
     lines = [f"{found['party']} in session {found['session'][:12]}"]
-    for key in ("input", "kept", "sent", "held", "learned", "result"):
+    for key in ("input", "kept", "sent", "held", "output", "learned", "result"):
         value = found[key]
         if isinstance(value, dict):
             lines += [f"{key:8} {name}: {each}" for name, each in value.items()]
