@@ -177,6 +177,7 @@ class _Incoming(StreamReaderAdapter):  # type: ignore[misc]  # amqtt ships no ty
         return packet
 
     async def _room(self, limit: int) -> None:
+        await asyncio.sleep(0)  # amqtt queues a packet in a task that starts only now
         while self._waiting() > limit:  # noqa: ASYNC110 - amqtt's queue tells nobody
             await asyncio.sleep(0.001)
 

@@ -6,6 +6,7 @@ Rule 1: a cell other than a party's name is a secret and never appears in an err
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from protocol.errors import InputError
 from protocol.names import is_name
 
 PARTY = "party"
+_INPUT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # as in a session's spec
 Inputs = dict[str, dict[str, str]]  # party -> input's name -> value as it was written
 
 
@@ -44,6 +46,8 @@ def _check_header(path: Path, header: list[str]) -> None:
     for number, column in enumerate(header, start=1):
         if not column:
             raise InputError(f"{place}: column {number} has no name", "its name is the input's name")
+        if _INPUT_NAME.fullmatch(column) is None:
+            raise InputError(f"{place}: {column!r} cannot name an input", "letters, digits, _ . and - may")
         if header.count(column) > 1:
             raise InputError(f"{place}: the column {column} is there twice", "give each its own name")
     if len(header) < 2:

@@ -13,13 +13,14 @@ from party_node.post import Post, Publication, Sent
 from party_node.seal import Seal
 from protocol.letters import Part, parse
 from protocol.messages import RefusalCode, Request, Step
-from protocol.ring import Ring
+from protocol.ring import BYTES, Ring
 from protocol.secret import Seed
 from protocol.session import Outgoing, Session
 from protocol.spec import SessionSpec
 from protocol.states import State
 
 FIRST_REQUEST = 300  # milliseconds without progress after which we ask for what is missing
+SLOW_LINK = 10_000  # bytes a millisecond: how much longer a large letter may be on its way
 LAST_REQUEST = 15_000  # and the longest pause between two requests
 RETAIN_AFTER = 2_000  # a session that takes longer has somebody who is away: the broker keeps its letters
 
@@ -83,8 +84,13 @@ class ActiveSession:
         out = self.machine.receive(part, now)
         self._arrived(payload, now)
         self._send(out)
-        self._pause = FIRST_REQUEST
+        self._pause = self._patience()
         self._next_request = now + self._pause
+
+    def _patience(self) -> int:
+        """How long a letter may be on its way before we ask for it again."""
+        elements = self.machine.shape[0] if self.machine.shape else 1
+        return FIRST_REQUEST + elements * BYTES * len(self.spec.members) // SLOW_LINK
 
     def _arrived(self, payload: bytes | None, now: int) -> None:
         self._journal.arrived(self.id, self._number, now, payload)

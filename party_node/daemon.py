@@ -150,6 +150,8 @@ class Daemon:
                 self._spawn(self._load_slowly(session, name))
         for publication in self.node.commit():
             self.transport.send(publication.topic, publication.payload, retain=publication.retain)
+        if isinstance(self._config, CoordinatorConfig):
+            self.journal.commit()  # several commands share a coordinator's journal: never hold its lock
         self._set_timer()
         self.changed.set()
 

@@ -33,6 +33,15 @@ class Problem:
         return BrokerError(self.message, self.hint)
 
 
+class _ClosingSocket(ssl.SSLSocket):
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()  # paho would leave it to the garbage collector
+            raise
+
+
 def tls_context(broker: BrokerConfig) -> ssl.SSLContext:
     """TLS 1.3 with our certificate; the broker's certificate and host name are verified.
 
@@ -43,6 +52,7 @@ def tls_context(broker: BrokerConfig) -> ssl.SSLContext:
     except (OSError, ssl.SSLError):
         message = f"{broker.ca}: no certificate authority can be read from it"
         raise BrokerError(message, "`ca` under [broker] names its PEM file") from None
+    context.sslsocket_class = _ClosingSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
         context.load_cert_chain(broker.certificate, broker.key)

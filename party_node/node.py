@@ -72,6 +72,7 @@ class Node:
         self._sweeps: dict[str, int] = {}  # ended session → when its remains are deleted
         self._answered: dict[tuple[str, str], int] = {}
         self._out: list[Publication] = []
+        self._ended = False  # a session has ended, or been swept, since the last commit
 
     # -- for the caller ------------------------------------------------------------------------------
 
@@ -143,6 +144,7 @@ class Node:
     def conclude(self, session: str, outcome: Outcome, now: int) -> None:
         """Note how a session ended in which we have no part."""
         self._journal.end(session, outcome, now)
+        self._ended = True
 
     def withdraw(self, session: str) -> None:
         """Take our announcement off the broker."""
@@ -183,9 +185,13 @@ class Node:
             self._sweep(session)
 
     def commit(self) -> list[Publication]:
-        """Make durable what happened, and hand out what may now be published."""
-        self._journal.commit()
-        out, self._out = self._out, []
+        """Make durable what happened, and hand out what may now be published.
+
+        What leads to no letter may wait for the next commit: were it lost, it would be asked for again.
+        """
+        if self._out or self._ended:
+            self._journal.commit()
+        out, self._out, self._ended = self._out, [], False
         return out
 
     def outcome(self, session: str) -> Outcome | None:
@@ -321,6 +327,7 @@ class Node:
                 self._journal.state(active.id, machine.state)
             return
         self._journal.end(active.id, machine.outcome, now)
+        self._ended = True
         if not self._keep:
             self._journal.forget_secrets(active.id)
         del self._active[active.id]
@@ -340,6 +347,7 @@ class Node:
             self._out.extend(self._post.clearing(session, sent) for sent in self._journal.outbox(session))
         self._journal.forget_secrets(session)
         self._journal.forget_outbox(session)
+        self._ended = True
         self._answered = {key: at for key, at in self._answered.items() if key[0] != session}
 
 

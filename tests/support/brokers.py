@@ -90,7 +90,7 @@ class BrokerHandle:
                 command(self.kind, self._folder),
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call
             )
         limit = time.monotonic() + _START_LIMIT
         while not self._accepts():

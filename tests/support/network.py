@@ -5,10 +5,12 @@ The nodes are the real ones, with real keys, seals and journals; only the wires 
 
 from __future__ import annotations
 
+import heapq
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from protocol.states import Outcome
 
 COORDINATOR = "coordinator"
 START = 1_700_000_000_000  # Unix milliseconds
+MOST_ACTIONS = 1_000_000  # of all nodes in one run: more is two nodes that answer each other for ever
 
 
 def exact(text: str | list[str]) -> Exact:
@@ -45,17 +48,16 @@ class Faults:
     lose: float = 0.0
     double: float = 0.0
     delay: int = 1  # milliseconds, at most
-    crash: float = 0.0  # of the receiving node, before its commit or after
+    crash: float = 0.0  # of the acting node, before its commit or after
 
 
 @dataclass(order=True)
-class Delivery:
-    """One payload on its way to one node."""
+class Event:
+    """Something that happens at a time: a delivery, or what a test has planned."""
 
     at: int
     number: int
-    to: str = field(compare=False)
-    publication: Publication = field(compare=False)
+    happens: Callable[[], None] = field(compare=False)
 
 
 class Network:
@@ -77,21 +79,23 @@ class Network:
         self.inputs = {name: dict(values) for name, values in inputs.items()}
         self.names = (*self.inputs, *others)
         self.tap: list[Publication] = []  # everything that was published, in order
+        self.retained: dict[str, Publication] = {}  # what the broker keeps, by topic
+        self.down: set[str] = set()  # nodes that do not run
+        self.cut: frozenset[str] = frozenset()  # nodes without a link to the rest
+        self.crash_at: dict[int, bool] = {}  # number of an action → whether its commit succeeds
+        self.actions = 0
         self.crashes = 0
         self.keep = keep
         self.tamper: Callable[[str, Publication], list[Publication]] = lambda _to, sent: [sent]
+        self.leaves: Callable[[str, Publication], bool] = lambda _sender, _sent: True
         self._directory = directory
-        self._journals: dict[str, Journal] = {}
-        self._queue: list[Delivery] = []
+        self._queue: list[Event] = []
         self._number = 0
-        self._retained: dict[str, Publication] = {}
         self.keys = {name: self._key() for name in (*self.names, COORDINATOR)}
         public = {name: key.public_key().public_bytes_raw() for name, key in self.keys.items()}
         self.roster = Roster({name: public[name] for name in self.names}, {COORDINATOR: public[COORDINATOR]})
-        self.nodes: dict[str, Node] = {}
-        for name in (*self.names, COORDINATOR):
-            self._journals[name] = Journal(self._path(name))
-            self.nodes[name] = self.make(name)
+        self.journals = {name: Journal(self._path(name)) for name in (*self.names, COORDINATOR)}
+        self.nodes = {name: self.make(name) for name in (*self.names, COORDINATOR)}
 
     def _key(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.random.randbytes(32))
@@ -105,7 +109,7 @@ class Network:
             name,
             self.keys[name],
             self.roster,
-            self._journals[name],
+            self.journals[name],
             base_topic="sotto",
             inputs=self.inputs.get(name, {}),
             entropy=self.random.randbytes,
@@ -114,7 +118,9 @@ class Network:
 
     # -- what a test does --------------------------------------------------------------------------
 
-    def spec(self, function: FixedPoint, name: str = "raise", within: int = 60_000, **fields: object) -> SessionSpec:
+    def spec(
+        self, function: FixedPoint, name: str = "raise", within: int = 60_000, **fields: object
+    ) -> SessionSpec:
         """A spec among all parties, with whatever fields are given."""
         parties = tuple(self.inputs)
         given: dict[str, object] = {
@@ -133,10 +139,10 @@ class Network:
         }
         given |= fields
         roles = ("inputs", "compute", "results")
-        named = dict.fromkeys(name for role in roles for name in given[role])  # type: ignore[attr-defined]
+        named = dict.fromkeys(name for role in roles for name in given[role])  # type: ignore[attr-defined] # tuples
         given.setdefault("members", {name: self.roster.identity(name) for name in named})
-        given.setdefault("min_inputs", len(given["inputs"]))  # type: ignore[arg-type]
-        return SessionSpec(**given)  # type: ignore[arg-type]
+        given.setdefault("min_inputs", len(given["inputs"]))  # type: ignore[arg-type] # a tuple
+        return SessionSpec(**given)  # type: ignore[arg-type] # pydantic checks them
 
     def announce(self, spec: SessionSpec) -> str:
         """The coordinator announces."""
@@ -144,52 +150,85 @@ class Network:
         self.flush(COORDINATOR)
         return session
 
+    def at(self, time: int, happens: Callable[[], None]) -> None:
+        """Plan something; things of one time happen in the order of their planning."""
+        self._number += 1
+        heapq.heappush(self._queue, Event(time, self._number, happens))
+
     def run(self, until: int | None = None) -> None:
         """Deliver and tick until no session is open, or the time `until`."""
         while (due := self._next()) is not None and (until is None or due <= until):
             self.now = max(self.now, due)
-            arrived = [each for each in self._queue if each.at <= self.now]
-            self._queue = [each for each in self._queue if each.at > self.now]
-            for delivery in sorted(arrived):
-                self._deliver(delivery)
+            while self._queue and self._queue[0].at <= self.now:
+                heapq.heappop(self._queue).happens()
             for name, node in list(self.nodes.items()):
-                if node.deadline is not None and node.deadline <= self.now:
-                    node.tick(self.now)
-                    self.flush(name)
+                if name not in self.down and node.deadline is not None and node.deadline <= self.now:
+                    self._act(name, partial(node.tick, self.now))
 
     def outcomes(self, session: str, names: tuple[str, ...] | None = None) -> dict[str, Outcome]:
         """How the session stands at each party that knows it."""
         found = {name: self.nodes[name].outcome(session) for name in names or self.names}
         return {name: outcome for name, outcome in found.items() if outcome is not None}
 
-    def restart(self, name: str) -> None:
-        """`kill -9` and a new start: what was not committed is gone."""
-        self.crashes += 1
+    def stop(self, name: str) -> None:
+        """`kill -9`: what was not committed is gone, and what arrives until `start` too."""
+        self.down.add(name)
         if self._directory is None:
-            raise ValueError("crashes need journals in a directory")
-        self._journals[name].close()
-        self._journals[name] = Journal(self._path(name))
+            self.journals[name]._db.rollback()  # what SQLite does with a file that it opens after a crash
+        else:
+            self.journals[name].close()
+
+    def start(self, name: str) -> None:
+        """A new process on the same journal."""
+        if self._directory is not None:
+            self.journals[name] = Journal(self._path(name))
+        self.down.discard(name)
         self.nodes[name] = self.make(name)
-        self.nodes[name].resume(self.now)
-        self.nodes[name].reconnected(self.now)
-        self.flush(name)
-        for sent in self._retained.values():
+        self._act(name, lambda: self.nodes[name].resume(self.now))
+        self.reconnect(name)
+
+    def restart(self, name: str) -> None:
+        """`kill -9` and a new start."""
+        self.crashes += 1
+        self.stop(name)
+        self.start(name)
+
+    def reconnect(self, name: str) -> None:
+        """A new link: the node sends what may be lost, the broker what it has kept."""
+        self._act(name, lambda: self.nodes[name].reconnected(self.now))
+        for sent in list(self.retained.values()):
             if self._readable(name, sent):
-                self._post(name, sent)
+                self.post(name, sent)
 
     def close(self) -> None:
         """Close the journals."""
-        for journal in self._journals.values():
+        for journal in self.journals.values():
             journal.close()
 
     # -- wires -------------------------------------------------------------------------------------
 
     def _next(self) -> int | None:
-        dues = [node.deadline for node in self.nodes.values()]
-        return min([each.at for each in self._queue] + [due for due in dues if due is not None], default=None)
+        dues = [node.deadline for name, node in self.nodes.items() if name not in self.down]
+        planned = [self._queue[0].at] if self._queue else []
+        return min(planned + [due for due in dues if due is not None], default=None)
 
-    def flush(self, name: str) -> None:
-        """Load wanted inputs, commit, and put what leaves on the wires."""
+    def _act(self, name: str, action: Callable[[], None]) -> None:
+        """One step of a node.  It may crash before its commit, or after it and before anything has left."""
+        self.actions += 1
+        assert self.actions < MOST_ACTIONS, "the nodes never come to rest"
+        committed = self.crash_at.pop(self.actions, None)
+        if committed is None and self.random.random() < self.faults.crash:
+            committed = self.random.random() < 0.5
+        action()
+        if committed is None or name == COORDINATOR:
+            self.flush(name)
+            return
+        self._load(name)
+        if committed:
+            self.nodes[name].commit()
+        self.restart(name)
+
+    def _load(self, name: str) -> None:
         node = self.nodes[name]
         while node.wanted:
             session, wanted = node.wanted.pop()
@@ -198,44 +237,40 @@ class Network:
             except InputError as error:
                 value = error
             node.loaded(session, value, self.now)
-        for publication in node.commit():
-            self.publish(name, publication)
+
+    def flush(self, name: str) -> None:
+        """Load wanted inputs, commit, and put what leaves on the wires."""
+        self._load(name)
+        for publication in self.nodes[name].commit():
+            if name not in self.down and self.leaves(name, publication):
+                self.publish(name, publication)
 
     def publish(self, sender: str, publication: Publication) -> None:
         """As the broker would: to everybody whose filter fits, and kept if retained."""
+        if sender in self.cut:
+            return
         self.tap.append(publication)
         if publication.retain:
-            self._retained[publication.topic] = publication
+            self.retained[publication.topic] = publication
             if not publication.payload:
-                del self._retained[publication.topic]
+                del self.retained[publication.topic]
         for name in (*self.names, COORDINATOR):
             if self._readable(name, publication) and name != sender:
                 for each in self.tamper(name, publication):
-                    self._post(name, each)
+                    self.post(name, each)
 
     @staticmethod
     def _readable(name: str, publication: Publication) -> bool:
         """What the broker's access list lets `name` read."""
         return publication.topic.split("/")[6] in (ALL, COMPUTE, name)
 
-    def _post(self, to: str, publication: Publication) -> None:
-        copies = 1 + (self.random.random() < self.faults.double)
-        for _ in range(copies):
-            if self.random.random() < self.faults.lose:
-                continue
-            self._number += 1
-            at = self.now + self.random.randint(0, self.faults.delay)
-            self._queue.append(Delivery(at, self._number, to, publication))
+    def post(self, to: str, publication: Publication) -> None:
+        """Send one payload on its way to one node: it may be lost, doubled and late."""
+        for _ in range(1 + (self.random.random() < self.faults.double)):
+            if self.random.random() >= self.faults.lose:
+                at = self.now + self.random.randint(0, self.faults.delay)
+                self.at(at, partial(self._deliver, to, publication))
 
-    def _deliver(self, delivery: Delivery) -> None:
-        name, sent = delivery.to, delivery.publication
-        crash = self.random.random() < self.faults.crash and name != COORDINATOR
-        self.nodes[name].handle(sent.topic, sent.payload, self.now)
-        if crash and self.random.random() < 0.5:  # before the commit: it never happened
-            self.restart(name)
-            return
-        if crash:  # after the commit, before anything left
-            self.nodes[name].commit()
-            self.restart(name)
-            return
-        self.flush(name)
+    def _deliver(self, to: str, sent: Publication) -> None:
+        if to not in self.down and to not in self.cut:
+            self._act(to, lambda: self.nodes[to].handle(sent.topic, sent.payload, self.now))

@@ -1,0 +1,44 @@
+"""The long form: `python -m tests.simulation --schedules 5000 --seed 1 --minutes 10`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections import Counter
+
+from tests.simulation.conftest import silence
+from tests.simulation.run import simulate
+from tests.simulation.schedule import generate
+
+
+def main() -> int:
+    """Run schedules until their number or the time is reached; print every one that fails."""
+    parser = argparse.ArgumentParser(prog="tests.simulation", description=__doc__)
+    parser.add_argument("--schedules", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=1, help="of the first schedule; the next has the next")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--largest", type=int, default=50, help="the most parties in a session")
+    given = parser.parse_args()
+    silence()
+    began = time.monotonic()
+    endings: Counter[str] = Counter()
+    done = failures = 0
+    for seed in range(given.seed, given.seed + given.schedules):
+        if time.monotonic() - began > 60 * given.minutes:
+            break
+        done += 1
+        try:
+            endings[simulate(generate(seed, given.largest))] += 1
+        except Exception:  # noqa: BLE001 - whatever a schedule brings to light is to be shown
+            failures += 1
+            print(f"--- schedule {seed}", traceback.format_exc(), sep="\n")  # noqa: T201 - a command
+    took = time.monotonic() - began
+    print(f"{done} schedules in {took:.0f} s ({done / took:.1f}/s), {failures} failed")  # noqa: T201
+    print(*(f"{count:6} {ending}" for ending, count in endings.most_common()), sep="\n")  # noqa: T201
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""Schedules: what a simulated session is about and what goes wrong in it, as data.
+
+`generate(seed)` draws one.  Its repr is Python: a schedule that failed is pasted into
+`reproductions.py` under a name, and stays there.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from protocol.messages import Step
+
+LONG = 600_000  # milliseconds; in this time every letter is asked for so often that none stays lost
+SIZES = {3: 24, 4: 24, 5: 18, 6: 10, 7: 8, 9: 6, 12: 5, 16: 3, 25: 1, 50: 1}  # parties: how often
+
+FAULTS = ["crash", "crash", "late", "vanish", "vanish", "leave", "cut", "reset", "replay", "gone"]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """`kill -9` at one action of the whole run, before its commit or after, and an immediate new start."""
+
+    action: int
+    committed: bool
+
+
+@dataclass(frozen=True)
+class Late:
+    """A node that is started this long after the announcement, or never."""
+
+    party: str
+    start: int | None
+
+
+@dataclass(frozen=True)
+class Vanish:
+    """`kill -9` of a node when `left` of its letters of one step have left; it returns later or never."""
+
+    party: str
+    step: Step
+    left: int
+    back: int | None
+
+
+@dataclass(frozen=True)
+class Leave:
+    """An orderly stop and a start later."""
+
+    party: str
+    at: int
+    back: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Parties without a link to the broker for a while."""
+
+    parties: tuple[str, ...]
+    at: int
+    heals: int
+
+
+@dataclass(frozen=True)
+class BrokerReset:
+    """The broker loses all that it has retained, and every link."""
+
+    at: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Every letter of an earlier, finished session is delivered again."""
+
+    at: int
+
+
+@dataclass(frozen=True)
+class CoordinatorGone:
+    """The coordinator vanishes once it has announced."""
+
+
+Operation = Crash | Late | Vanish | Leave | Cut | BrokerReset | Replay | CoordinatorGone
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One session with everything that happens to it."""
+
+    seed: int
+    inputs: tuple[str, ...]
+    compute: tuple[str, ...]
+    results: tuple[str, ...]
+    min_inputs: int
+    function: Literal["sum", "average"] = "average"
+    length: int | None = None
+    public: bool = False
+    within: int = LONG
+    lose: float = 0.0
+    double: float = 0.0
+    delay: int = 1
+    operations: tuple[Operation, ...] = ()
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Everyone with a role."""
+        return tuple(dict.fromkeys(self.inputs + self.compute + self.results))
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Parties that stay away for good."""
+        lates = [each.party for each in self.operations if isinstance(each, Late) and each.start is None]
+        vanished = [each.party for each in self.operations if isinstance(each, Vanish) and each.back is None]
+        return frozenset(lates + vanished)
+
+    @property
+    def must_complete(self) -> bool:
+        """True where nobody stays away and the time is long: then nothing but the right answer will do."""
+        return self.within == LONG and not self.gone
+
+
+def generate(seed: int, largest: int = 50) -> Schedule:
+    """A random schedule; the same seed gives the same one."""
+    rng = random.Random(seed)
+    sizes = {size: weight for size, weight in SIZES.items() if size <= largest}
+    parties = tuple(f"p{number}" for number in range(rng.choices([*sizes], [*sizes.values()])[0]))
+    inputs, compute, results = _roles(rng, parties)
+    within = rng.choice([10_000, 60_000, LONG, LONG])
+    return Schedule(
+        seed=seed,
+        inputs=inputs,
+        compute=compute,
+        results=results,
+        min_inputs=rng.choice([len(inputs), rng.randint(1, len(inputs))]),
+        function=rng.choice(["sum", "average"]),
+        length=rng.choice([None, None, 1, 3, 40]),
+        public=rng.random() < 0.2,
+        within=within,
+        lose=rng.choice([0.0, 0.0, 0.05, 0.2]),
+        double=rng.choice([0.0, 0.2]),
+        delay=rng.choice([0, 1, 50, 800]),
+        operations=_operations(rng, tuple(dict.fromkeys(inputs + compute + results)), within),
+    )
+
+
+def _roles(rng: random.Random, parties: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Input, compute and result parties: the same, overlapping or disjoint."""
+    kind = rng.choice(["same", "overlapping", "disjoint"])
+    if len(parties) > 12:  # all to all among fifty takes too long; so many vote, and a few count
+        compute = tuple(rng.sample(parties, rng.randint(2, 4)))
+        return parties, compute, tuple(rng.sample(parties, rng.randint(1, 5)))
+    if kind == "same":
+        return parties, parties, parties
+    if kind == "disjoint" and len(parties) >= 4:
+        shuffled = tuple(rng.sample(parties, len(parties)))
+        first = rng.randint(1, len(parties) - 3)
+        second = rng.randint(first + 2, len(parties) - 1)
+        return shuffled[:first], shuffled[first:second], shuffled[second:]
+    sizes = (rng.randint(least, len(parties)) for least in (1, 2, 1))
+    return tuple(tuple(rng.sample(parties, size)) for size in sizes)
+
+
+def _operations(rng: random.Random, members: tuple[str, ...], within: int) -> tuple[Operation, ...]:
+    """Up to four faults.  Those that pass are over early, so that the time after them is enough."""
+    return tuple(_operation(rng, members, within) for _ in range(rng.randint(0, 4)))
+
+
+def _operation(rng: random.Random, members: tuple[str, ...], within: int) -> Operation:
+    party, soon = rng.choice(members), within // 10
+    start = rng.choice([rng.randint(0, 50), rng.randint(0, soon)])
+    end = start + rng.randint(1, soon)
+    match rng.choice(FAULTS):
+        case "crash":
+            return Crash(rng.randint(1, 8 * len(members) ** 2), rng.random() < 0.5)
+        case "late":
+            return Late(party, rng.choice([end, None]))
+        case "vanish":
+            steps = [Step.JOIN, Step.BEGIN, Step.SHARE, Step.RECEIVED, Step.COMMIT, Step.REVEAL, Step.CONFIRM]
+            back = rng.choice([rng.randint(1, soon), None])
+            return Vanish(party, rng.choice(steps), rng.choice([0, 0, 1, 1, 2]), back)
+        case "leave":
+            return Leave(party, start, end)
+        case "cut":
+            return Cut(tuple(rng.sample(members, rng.randint(1, len(members)))), start, end)
+        case "reset":
+            return BrokerReset(start)
+        case "replay":
+            return Replay(start)
+    return CoordinatorGone()
