@@ -97,7 +97,7 @@ async def _launch(
     def observe(part: Part, _payload: bytes) -> None:
         views[part.header.session].add(part)
 
-    daemon = Daemon(settings, observe)
+    daemon = Daemon(settings, observe, sealed=False)
     times: list[tuple[float, float]] = []
 
     async def work() -> None:

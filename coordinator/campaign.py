@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from coordinator.observe import SessionView
+from coordinator.observe import PUBLIC_STEPS, SessionView
 from party_node.config import CoordinatorConfig
 from party_node.daemon import Daemon, now_ms
 from party_node.transport import probe
@@ -29,61 +29,57 @@ Progress = Callable[[SessionView, Outcome], None]
 class Campaign:
     """One session as its coordinator follows it."""
 
-    def __init__(self, config: CoordinatorConfig, progress: Progress) -> None:
-        self._config, self._progress = config, progress
-        self._daemon = Daemon(config, self._on_part)
-        self._views: dict[str, SessionView] = {}
+    def __init__(self, config: CoordinatorConfig, spec: SessionSpec, progress: Progress) -> None:
+        self.id = session_id(spec.encode())
+        self._config, self._spec, self._progress = config, spec, progress
+        self._daemon = Daemon(config, self._on_part, sealed=config.name in spec.members)
+        self._daemon.node.watched.add(self.id)
+        self._view = SessionView(spec, self.id)
 
     def _on_part(self, part: Part, _payload: bytes) -> None:
-        self._views[part.header.session].add(part)
+        self._view.add(part)
 
     # -- what a command does ---------------------------------------------------------------------------
 
-    async def launch(self, spec: SessionSpec) -> str:
-        """Announce, and follow to the end.  Returns the session's id."""
-        session = session_id(spec.encode())
+    async def launch(self) -> None:
+        """Announce, and follow to the end."""
 
         async def work() -> None:
             await self._connected()
-            self._watch(session, spec)
-            self._daemon.node.announce(spec, now_ms())
+            self._daemon.node.announce(self._spec, now_ms())
             self._daemon.step()
-            await self._follow(session)
-            self._daemon.node.withdraw(session)
+            await self._follow()
+            self._daemon.node.withdraw(self.id)
             self._daemon.step()
 
-        with _ours(self._config.data_dir, session):
+        with _ours(self._config.data_dir, self.id):
             await self._daemon.run(work, only="")
-        return session
 
-    async def watch(self, session: str, spec: SessionSpec, seconds: float | None = None) -> None:
+    async def watch(self, seconds: float | None = None) -> None:
         """Follow a session that was announced before, to its end or for some seconds."""
 
         async def work() -> None:
             await self._connected()
-            self._watch(session, spec)
-            self._ask(session)
-            try:
+            self._ask()
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._follow(session)
-            except TimeoutError:
-                return
+                    await self._follow()
 
-        with _ours(self._config.data_dir, session) as ours:
-            await self._daemon.run(work, only=session if ours else "")
+        with _ours(self._config.data_dir, self.id) as ours:
+            await self._daemon.run(work, only=self.id if ours else "")
 
-    async def cancel(self, session: str, spec: SessionSpec) -> None:
+    async def cancel(self) -> None:
         """Tell everybody that the session is over."""
-        abort = Abort(reason=AbortReason.CANCELLED, detail=f"cancelled by {spec.coordinator}")
+        detail = f"cancelled by {self._spec.coordinator}"
+        abort = Abort(reason=AbortReason.CANCELLED, detail=detail)
 
         async def work() -> None:
             await self._connected()
-            self._watch(session, spec)
-            self._ask(session)
-            self._daemon.node.say(session, Step.ABORT, ALL, abort.encode())
-            self._daemon.node.withdraw(session)
+            self._ask()
+            self._daemon.node.say(self.id, Step.ABORT, ALL, abort.encode())
+            self._daemon.node.withdraw(self.id)
             self._daemon.step()
-            await self._follow(session)
+            await self._follow()
 
         await self._daemon.run(work, only="")
 
@@ -97,43 +93,36 @@ class Campaign:
             await probe(self._config.broker, self._config.name)
             raise BrokerError("the broker does not let us stay connected", "is its log telling?") from None
 
-    def _watch(self, session: str, spec: SessionSpec) -> None:
-        self._views[session] = SessionView(spec, session)
-        self._daemon.node.watched.add(session)
-
-    def _ask(self, session: str) -> None:
+    def _ask(self) -> None:
         """Ask every member for its public letters: what the broker dropped, or sent before we came."""
         node = self._daemon.node
-        for name, steps in self._views[session].missing().items():
+        for name in self._spec.members:
             if name != node.me:
-                node.say(session, Step.REQUEST, name, Request(steps=steps).encode())
+                node.say(self.id, Step.REQUEST, name, Request(steps=PUBLIC_STEPS).encode())
         self._daemon.step()
 
-    async def _follow(self, session: str) -> None:
+    async def _follow(self) -> None:
         """Until the session is over, or its time."""
-        view = self._views[session]
         while True:
             self._daemon.changed.clear()
-            outcome = self._outcome(session)
-            self._progress(view, outcome)
-            if outcome.state in OVER:
-                break
-            if now_ms() > view.spec.close_by + GRACE_MS:
+            outcome = self._outcome()
+            self._progress(self._view, outcome)
+            if outcome.state in OVER or now_ms() > self._spec.close_by + GRACE_MS:
                 break
             try:
                 async with asyncio.timeout(ASK_SECONDS):
                     await self._daemon.changed.wait()
             except TimeoutError:
-                self._ask(session)
-        row = self._daemon.journal.session(session)
+                self._ask()
+        row = self._daemon.journal.session(self.id)
         if row is not None and row.seed is None and row.ended is None and outcome.state in OVER:
-            self._daemon.node.conclude(session, outcome, now_ms())
+            self._daemon.node.conclude(self.id, outcome, now_ms())
             self._daemon.step()
 
-    def _outcome(self, session: str) -> Outcome:
+    def _outcome(self) -> Outcome:
         """Our own part's outcome where we have one, else what the public letters show."""
-        seen = self._views[session].outcome()
-        own = self._daemon.node.outcome(session)
+        seen = self._view.outcome()
+        own = self._daemon.node.outcome(self.id)
         if own is None:
             return seen
         if own.state in OVER:

@@ -96,9 +96,10 @@ def _launch(settings: CoordinatorConfig, function: str) -> str:
     roster = load_roster(settings.roster)
     spec = announce.build(question, settings.name, roster, now_ms(), secrets.token_bytes(16))
     with terminal.Progress(quiet=False) as progress:
-        session = uvloop.run(Campaign(settings, progress).launch(spec))
+        campaign = Campaign(settings, spec, progress)
+        uvloop.run(campaign.launch())
     terminal.say(f"The coordinator announced: {function} of 'raise', to be told to the four. All joined.")
-    return session
+    return campaign.id
 
 
 def _answer(nodes: dict[str, NodeConfig], session: str) -> list[str]:

@@ -122,12 +122,15 @@ class GatedBroker(Broker):  # type: ignore[misc]  # amqtt ships no types
     async def _broadcast_message(
         self, session: Session | None, topic: str, data: bytes, force_qos: int | None = None
     ) -> None:
-        # amqtt formats each message for a debug log that nobody reads: 3 ms for a MiB.
-        await super()._broadcast_message(session, topic, _Payload(data), force_qos)
+        # amqtt formats each message for a debug log that nobody reads: 3 ms for a MiB.  And a will
+        # would go out at its own QoS, not at the one granted.
+        del force_qos
+        await super()._broadcast_message(session, topic, _Payload(data))
 
     async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
         # amqtt delivers at the subscriber's QoS whatever the publisher's, and at QoS 1 drops a
-        # message if the receiver is busy for five seconds.  So it grants QoS 0 only.
+        # message if the receiver is busy for five seconds, and serves nothing else of that client
+        # until it has acknowledged what was retained.  So it grants QoS 0 only.
         topic_filter, _ = subscription
         granted: int = await super().add_subscription((topic_filter, 0), session)
         return granted
@@ -138,7 +141,8 @@ class GatedBroker(Broker):  # type: ignore[misc]  # amqtt ships no types
         # amqtt calls this for everybody's subscriptions when anybody connects.
         own = self._subscriptions.get(subscription[0], ())
         if any(subscriber is session for subscriber, _ in own):
-            await super()._publish_retained_messages_for_subscription(subscription, session)
+            granted = (subscription[0], 0)
+            await super()._publish_retained_messages_for_subscription(granted, session)
 
 
 class _Incoming(StreamReaderAdapter):  # type: ignore[misc]  # amqtt ships no types

@@ -78,10 +78,6 @@ class SessionView:
             name for name in self.spec.inputs if all(name in each.inputs for each in received.values())
         )
 
-    def missing(self) -> dict[str, tuple[Step, ...]]:
-        """What to ask whom for, to see more."""
-        return dict.fromkeys(self.spec.members, PUBLIC_STEPS)
-
     def outcome(self) -> Outcome:
         """Where the session stands, as far as the public letters show."""
         ending = self._ending or self._aborted()

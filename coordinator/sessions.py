@@ -57,8 +57,9 @@ def launch(function: type[FixedPoint], parameters: dict[str, Decimal | int], giv
         _show_plan(spec, as_json=given["as_json"])
         return
     with terminal.Progress(quiet=given["as_json"]) as progress:
-        session = uvloop.run(Campaign(settings, progress).launch(spec))
-    _show_end(settings, session, as_json=given["as_json"])
+        campaign = Campaign(settings, spec, progress)
+        uvloop.run(campaign.launch())
+    _show_end(settings, campaign.id, as_json=given["as_json"])
 
 
 def watch(prefix: str, directory: Path | None, config: Path | None, *, as_json: bool) -> None:
@@ -67,7 +68,7 @@ def watch(prefix: str, directory: Path | None, config: Path | None, *, as_json: 
     row = _find(settings, prefix)
     if row.ended is None:
         with terminal.Progress(quiet=as_json) as progress:
-            uvloop.run(Campaign(settings, progress).watch(row.id, views.spec_of(row)))
+            uvloop.run(Campaign(settings, views.spec_of(row), progress).watch())
     _show_end(settings, row.id, as_json=as_json)
 
 
@@ -84,7 +85,7 @@ def cancel(prefix: str, directory: Path | None, config: Path | None, *, as_json:
     row = _find(settings, prefix)
     if row.ended is None:
         with terminal.Progress(quiet=as_json) as progress:
-            uvloop.run(Campaign(settings, progress).cancel(row.id, views.spec_of(row)))
+            uvloop.run(Campaign(settings, views.spec_of(row), progress).cancel())
     found = views.session_view(_find(settings, row.id))
     _print_end(settings, found, views.spec_of(row), as_json=as_json)
     if found["state"] == State.COMPLETED:
@@ -113,8 +114,7 @@ def _refreshed(settings: CoordinatorConfig, row: SessionRow) -> SessionRow:
     if row.ended is not None:
         return row
     with terminal.Progress(quiet=True) as progress:
-        campaign = Campaign(settings, progress)
-        uvloop.run(campaign.watch(row.id, views.spec_of(row), REFRESH_SECONDS))
+        uvloop.run(Campaign(settings, views.spec_of(row), progress).watch(REFRESH_SECONDS))
     return _find(settings, row.id)
 
 

@@ -66,14 +66,25 @@ class ActiveSession:
 
     def resume(self, row: SessionRow, now: int) -> None:
         """Replay the journal: the same arrivals give the same state, and the outbox has what was sent."""
-        for sent in self._journal.outbox(self.id):
-            self._outbox.setdefault((sent.step, sent.to), []).append(sent)
-        self._retained = row.retained
-        self._send(self.machine.join(self._seal.public_key, row.joined))
+        self._rejoin(row)
         for at, payload in list(self._journal.arrivals(self.id)):
             self._number += 1
             self._send(self.machine.receive(parse(payload), at) if payload else self.machine.tick(at))
         self._started(now)
+
+    def abandon(self, row: SessionRow, detail: str, now: int) -> None:
+        """End a session that cannot be resumed: what it needs did not survive."""
+        self._rejoin(row)
+        self._send(self.machine.abandon(detail, now))
+
+    def _rejoin(self, row: SessionRow) -> None:
+        """A letter whose file is damaged stays in the outbox without its bytes: it is never made anew."""
+        for sent in self._journal.outbox(self.id):
+            parts = self._outbox.setdefault((sent.step, sent.to), [])
+            if self._post.intact(sent):
+                parts.append(sent)
+        self._retained = row.retained
+        self._send(self.machine.join(self._seal.public_key, row.joined))
 
     def _started(self, now: int) -> None:
         self._next_request = now + self._pause
@@ -82,7 +93,9 @@ class ActiveSession:
     def receive(self, part: Part, payload: bytes, now: int) -> None:
         """A part whose signature has been checked; MalformedError if it does not belong here."""
         out = self.machine.receive(part, now)
-        self._arrived(payload, now)
+        # A reveal in many parts is bound by a commitment that is in the journal: it is asked for again.
+        if part.header.step is not Step.REVEAL or part.header.parts == 1:
+            self._arrived(payload, now)
         self._send(out)
         self._pause = self._patience()
         self._next_request = now + self._pause

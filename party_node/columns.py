@@ -168,11 +168,11 @@ def _locked_down() -> Iterator[duckdb.DuckDBPyConnection]:
         "allow_community_extensions": False,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
-        "python_enable_replacements": False,  # else a query could name this program's own variables
         "temp_directory": "",  # else what does not fit in memory is written to the working directory
     }
     with duckdb.connect(":memory:", config=settings) as database:
-        # In this order: without external access, only what was allowed before can be reached.
+        # In this order: without external access, only what was allowed before can be reached; not even
+        # this program's own variables, which a query could otherwise name as tables.
         database.execute("SET allowed_directories = ['/']")
         database.execute("SET enable_external_access = false")
         database.execute("SET lock_configuration = true")

@@ -23,6 +23,7 @@ from party_node.transport import Transport
 from protocol.encoding import Exact
 from protocol.errors import ConfigError, InputError
 from protocol.letters import ALL, COMPUTE
+from protocol.messages import SEALED, Step
 
 log = structlog.get_logger("node")
 JOURNAL = "journal.sqlite"
@@ -48,7 +49,14 @@ def open_journal(data_dir: Path) -> Journal:
 class Daemon:
     """A node on its wires.  Everything runs in one loop; only slow inputs are read in a thread."""
 
-    def __init__(self, config: NodeConfig | CoordinatorConfig, observe: Observer | None = None) -> None:
+    def __init__(
+        self,
+        config: NodeConfig | CoordinatorConfig,
+        observe: Observer | None = None,
+        *,
+        sealed: bool = True,
+    ) -> None:
+        """`sealed` is False for a reader of public letters: the sealed ones are large, and not for it."""
         self._config = config
         self.roster = checked_roster(config)
         self.journal = open_journal(config.data_dir)
@@ -65,16 +73,12 @@ class Daemon:
             observe=observe,
         )
         self._sources = sources
-        session = f"{config.broker.base_topic}/1/session/+/+/+"
-        audiences = [ALL, config.name]
-        if not isinstance(config, NodeConfig) or config.compute:
-            audiences.append(COMPUTE)
         self.transport = Transport(
             config.broker,
             config.name,
             on_message=self._on_message,
             on_connected=self._on_connected,
-            filters=[f"{session}/{audience}/+" for audience in audiences],
+            filters=_filters(config, sealed=sealed),
         )
         self._mail: list[tuple[str, bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -180,6 +184,14 @@ class Daemon:
             delay = min(max(due - now_ms(), 1) / 1000, 3600.0)  # at least hourly: clocks are set
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(delay, self._guarded, self._on_time)
+
+
+def _filters(config: NodeConfig | CoordinatorConfig, *, sealed: bool) -> list[str]:
+    """What to subscribe to: what is for us or for all, and for the compute parties if we are one."""
+    base = f"{config.broker.base_topic}/1/session/+"
+    audiences = [ALL, COMPUTE] if not isinstance(config, NodeConfig) or config.compute else [ALL]
+    steps = ["+"] if sealed else [step for step in Step if step not in SEALED]
+    return [f"{base}/+/+/{config.name}/+", *(f"{base}/{step}/+/{to}/+" for step in steps for to in audiences)]
 
 
 def checked_roster(config: NodeConfig | CoordinatorConfig) -> Roster:

@@ -3,6 +3,10 @@
 One transaction holds what arrived and the exact bytes that answer it, so after a crash the node replays
 to the same state and sends the same bytes.  Secrets (seed, input, what was sealed to us) are overwritten
 when the session's use for them ends.
+
+What is large lies in files beside it, which are not forced to the disk: they survive `kill -9`, and after
+a power cut they are checked (the input by its hash, a letter by our own signature).  Where one is lost,
+the session ends in a named abort; it is never made anew.
 """
 
 from __future__ import annotations
@@ -17,33 +21,39 @@ from typing import Any
 import numpy as np
 
 from party_node.post import Sent
-from protocol.errors import ConfigError
+from party_node.spool import Spool
+from protocol.errors import ConfigError, SottoError
 from protocol.functionalities import Answer
 from protocol.messages import AbortReason, RefusalCode
 from protocol.ring import Ring
 from protocol.secret import Seed
 from protocol.states import Ending, Outcome, State
+from protocol.transcript import digest
 
+MEMORY = ":memory:"  # SQLite's name for a journal without a file
 SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY,
     announce BLOB NOT NULL,        -- the coordinator's signed letter
     joined INTEGER NOT NULL,       -- Unix milliseconds
-    seed BLOB, value BLOB, shape TEXT,
+    seed BLOB,
     state TEXT NOT NULL,
     outcome TEXT,                  -- JSON, once it is over
     answer BLOB,
     ended INTEGER,
     retained INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE TABLE input (               -- the snapshot of our own input; `elements` is NULL if it is in a file
+    session TEXT PRIMARY KEY, shape TEXT NOT NULL, hash BLOB NOT NULL, elements BLOB
+) STRICT;
 CREATE TABLE arrival (             -- payload is NULL where only the time came
     session TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, payload BLOB,
     PRIMARY KEY (session, number)
 ) STRICT;
-CREATE TABLE outbox (              -- one row a part, exactly as published
+CREATE TABLE outbox (              -- one row a part, exactly as published; NULL if it is in a file
     session TEXT NOT NULL, step TEXT NOT NULL, recipient TEXT NOT NULL, part INTEGER NOT NULL,
-    payload BLOB NOT NULL,
+    payload BLOB,
     PRIMARY KEY (session, step, recipient, part)
 ) STRICT;
 """
@@ -57,17 +67,21 @@ class SessionRow:
     announce: bytes
     joined: int
     seed: Seed | None
-    value: Ring | None
     state: State
     outcome: Outcome | None
     ended: int | None
     retained: bool
 
 
+class LostError(SottoError):
+    """A file that was not forced to the disk did not survive."""
+
+
 class Journal:
     """SQLite in WAL mode with synchronous=FULL: what `commit` has returned from survives a power cut."""
 
     def __init__(self, path: Path | str) -> None:
+        self._spool = Spool(None if path == MEMORY else Path(path).parent / "spool")
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -115,12 +129,15 @@ class Journal:
 
     def open(self, session: str, announce: bytes, now: int, seed: Seed, value: Ring | None) -> None:
         """A session begins: its seed and the snapshot of our input."""
-        raw = None if value is None else value.tobytes()
-        shape = None if value is None else json.dumps(value.shape)
         self._write(
-            "INSERT INTO session (id, announce, joined, seed, value, shape, state) VALUES (?,?,?,?,?,?,?)",
-            *(session, announce, now, seed.expose(), raw, shape, State.JOINED),
+            "INSERT INTO session (id, announce, joined, seed, state) VALUES (?,?,?,?,?)",
+            *(session, announce, now, seed.expose(), State.JOINED),
         )
+        if value is not None:
+            raw = value.tobytes()
+            kept = self._spool.keep(session, "input", raw)
+            row = (session, json.dumps(value.shape), digest("snapshot", raw), None if kept else raw)
+            self._write("INSERT INTO input VALUES (?,?,?,?)", *row)
 
     def arrived(self, session: str, number: int, now: int, payload: bytes | None) -> None:
         """A part, or a tick of the clock, that the session has taken in."""
@@ -128,7 +145,8 @@ class Journal:
 
     def sent(self, session: str, part: Sent) -> None:
         """A part that leaves after the next commit, and is resent byte by byte for ever after."""
-        row = (session, part.step, part.to, part.part, part.payload)
+        kept = self._spool.keep(session, _letter_file(part.step, part.to, part.part), part.payload)
+        row = (session, part.step, part.to, part.part, None if kept else part.payload)
         self._write("INSERT INTO outbox VALUES (?,?,?,?,?)", *row)
 
     def state(self, session: str, state: State) -> None:
@@ -149,12 +167,15 @@ class Journal:
 
     def forget_secrets(self, session: str) -> None:
         """Overwrite the seed, the input and all that arrived."""
-        self._write("UPDATE session SET seed = NULL, value = NULL WHERE id = ?", session)
+        self._write("UPDATE session SET seed = NULL WHERE id = ?", session)
+        self._write("DELETE FROM input WHERE session = ?", session)
+        self._spool.drop(session, "input")
         self._write("DELETE FROM arrival WHERE session = ?", session)
 
     def forget_outbox(self, session: str) -> None:
         """Nobody may ask for these letters any more."""
         self._write("DELETE FROM outbox WHERE session = ?", session)
+        self._spool.clear(session)
         self._write("UPDATE session SET retained = 0 WHERE id = ?", session)
 
     # -- reading -----------------------------------------------------------------------------------
@@ -181,24 +202,37 @@ class Journal:
             "SELECT at, payload FROM arrival WHERE session = ? ORDER BY number", (session,)
         )
 
+    def value(self, session: str) -> Ring | None:
+        """The snapshot of our input; LostError if its file did not survive a power cut."""
+        row = self._db.execute(
+            "SELECT shape, hash, elements FROM input WHERE session = ?", (session,)
+        ).fetchone()
+        if row is None:
+            return None
+        shape, expected, elements = row
+        raw = self._spool.read(session, "input") if elements is None else elements
+        if raw is None or digest("snapshot", raw) != expected:
+            raise LostError(f"the snapshot of our input for session {session[:12]} is lost")
+        return np.frombuffer(raw, dtype=np.uint64).reshape(json.loads(shape))
+
     def outbox(self, session: str) -> list[Sent]:
-        """Every part that was sent."""
+        """Every part that was sent, in order; without payload where its file is lost."""
         rows = self._db.execute(
             "SELECT step, recipient, part, payload FROM outbox WHERE session = ? ORDER BY rowid", (session,)
-        )
-        return [Sent(*row) for row in rows]
+        ).fetchall()
+        found = []
+        for step, to, part, payload in rows:
+            raw = self._spool.read(session, _letter_file(step, to, part)) if payload is None else payload
+            found.append(Sent(step, to, part, raw or b""))
+        return found
 
     def _row(self, row: tuple[Any, ...]) -> SessionRow:
-        session, announce, joined, seed, value, shape, state, outcome, answer, ended, retained = row
-        vector = None
-        if value is not None:
-            vector = np.frombuffer(value, dtype=np.uint64).reshape(json.loads(shape))
+        session, announce, joined, seed, state, outcome, answer, ended, retained = row
         return SessionRow(
             id=session,
             announce=announce,
             joined=joined,
             seed=None if seed is None else Seed(seed),
-            value=vector,
             state=State(state),
             outcome=None if outcome is None else _load(outcome, answer),
             ended=ended,
@@ -206,9 +240,11 @@ class Journal:
         )
 
 
-_SELECT = (
-    "SELECT id, announce, joined, seed, value, shape, state, outcome, answer, ended, retained FROM session"
-)
+_SELECT = "SELECT id, announce, joined, seed, state, outcome, answer, ended, retained FROM session"
+
+
+def _letter_file(step: str, to: str, part: int) -> str:
+    return f"{step}.{to}.{part}"
 
 
 def _dump(outcome: Outcome) -> str:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from party_node import policy
 from party_node.active import ActiveSession
-from party_node.journal import Journal, SessionRow
+from party_node.journal import Journal, LostError, SessionRow
 from party_node.post import Post, Publication, check_signature
 from party_node.roster import Roster
 from protocol.encoding import Exact
@@ -80,12 +80,21 @@ class Node:
         """Take up every session that the journal holds unfinished, or only the one named."""
         for row in self._journal.sessions():
             if row.ended is None and row.seed is not None and only in (None, row.id):
-                active = self._activate(row.id, self._spec(row), row.seed, row.value)
-                active.resume(row, now)
-                log.info("session resumed", session=row.id[:8], state=str(active.machine.state))
-                self._settle(active, now)
+                self._resume(row, row.seed, now)
         for row in self._journal.unswept():
             self._sweep_later(row.id, self._spec(row), row.ended or now)
+
+    def _resume(self, row: SessionRow, seed: Seed, now: int) -> None:
+        try:
+            value = self._journal.value(row.id)
+        except LostError as error:
+            active = self._activate(row.id, self._spec(row), seed, None)
+            active.abandon(row, error.message, now)
+        else:
+            active = self._activate(row.id, self._spec(row), seed, value)
+            active.resume(row, now)
+            log.info("session resumed", session=row.id[:8], state=str(active.machine.state))
+        self._settle(active, now)
 
     def handle(self, topic: str, payload: bytes, now: int) -> None:
         """Take in one payload from the broker.  Whatever it holds, it can only be used or dropped."""
@@ -273,7 +282,7 @@ class Node:
         if Step.ANNOUNCE in steps:
             self._out.append(self._post.passed_on(session, row.announce, peer))
         for sent in self._journal.outbox(session):
-            if sent.step in steps and sent.to in (peer, ALL, COMPUTE):
+            if sent.payload and sent.step in steps and sent.to in (peer, ALL, COMPUTE):
                 self._out.append(self._post.publication(session, sent, retain=row.retained))
 
     # -- sessions ----------------------------------------------------------------------------------------

@@ -67,6 +67,14 @@ class Post:
         """The signed parts of a letter that its audience may read."""
         return self.write(session, step, to, (), list(cut(body)))
 
+    def intact(self, sent: Sent) -> bool:
+        """True if a part of ours still carries our signature; a file may be damaged by a power cut."""
+        try:
+            check_signature(parse(sent.payload), self._key.public_key().public_bytes_raw())
+        except MalformedError:
+            return False
+        return True
+
     def publication(self, session: str, sent: Sent, *, retain: bool = False) -> Publication:
         """A part with its topic."""
         topic = f"{self._base}{session}/{sent.step}/{self._me}/{sent.to}/{sent.part}"

@@ -146,7 +146,8 @@ def replay(config: NodeConfig, prefix: str) -> dict[str, Any]:
         opened[letter.step, letter.sender] = seal.unseal(letter, view)
         return opened[letter.step, letter.sender]
 
-    machine = Session(spec, row.id, config.name, row.seed, row.value, unseal)
+    value = journal.value(row.id)
+    machine = Session(spec, row.id, config.name, row.seed, value, unseal)
     letters = machine.join(seal.public_key, row.joined)
     for at, payload in journal.arrivals(row.id):
         letters += machine.receive(parse(payload), at) if payload else machine.tick(at)
@@ -156,7 +157,7 @@ def replay(config: NodeConfig, prefix: str) -> dict[str, Any]:
         for letter in letters
         if letter.step == "share"
     }
-    own = None if row.value is None else row.value - sum(sent.values(), start=row.value * 0)
+    own = None if value is None else value - sum(sent.values(), start=value * 0)
     held = {
         sender: each.seed.expand(shape) if each.seed else ring.from_bytes(each.body, shape)
         for (step, sender), each in opened.items()
@@ -171,9 +172,7 @@ def replay(config: NodeConfig, prefix: str) -> dict[str, Any]:
     return {
         "session": row.id,
         "party": config.name,
-        "input": None
-        if row.value is None
-        else Answer(ring.to_signed(row.value), spec.function.decimals).text(),
+        "input": None if value is None else Answer(ring.to_signed(value), spec.function.decimals).text(),
         "sent": _shown(sent),
         "kept": None if own is None else _numbers(own),
         "held": _shown(held),

@@ -93,6 +93,7 @@ class AbortReason(StrEnum):
     INVALID_MESSAGE = "invalid-message"
     BAD_OPENING = "bad-opening"
     TIMEOUT = "timeout"
+    LOST_STATE = "lost-state"
     CANCELLED = "cancelled"
 
 

@@ -136,6 +136,13 @@ class Session:
             self._abort(reason, error.message, culprit=error.culprit)
         return self._advance(now)
 
+    def abandon(self, detail: str, now: int) -> list[Outgoing]:
+        """Give up, and say so: this party has lost what it needs to go on."""
+        self._now = now
+        self._abort(AbortReason.LOST_STATE, detail, silent=(self.me,))
+        self._forget()
+        return self._take()
+
     def knows(self, part: Part) -> bool:
         """True for a part that is here already, byte by byte: its signature need not be checked again."""
         return self._mail.knows(part)

@@ -62,7 +62,7 @@ class SessionSpec(Statement):
 
     @property
     def all_results(self) -> bool:
-        """True where every member learns the answer."""
+        """True where every member learns the answer: reveals go out once, to everybody."""
         return set(self.results) == set(self.members)
 
 

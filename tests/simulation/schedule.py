@@ -13,9 +13,11 @@ from typing import Literal
 from protocol.messages import Step
 
 LONG = 600_000  # milliseconds; in this time every letter is asked for so often that none stays lost
-SIZES = {3: 24, 4: 24, 5: 18, 6: 10, 7: 8, 9: 6, 12: 5, 16: 3, 25: 1, 50: 1}  # parties: how often
+SIZES = {3: 24, 4: 24, 5: 18, 6: 10, 7: 8, 9: 6, 12: 5, 16: 3, 25: 2, 50: 0.2}  # parties: how often
 
 FAULTS = ["crash", "crash", "late", "vanish", "vanish", "leave", "cut", "reset", "replay", "gone"]
+VANISHING = [Step.JOIN, Step.BEGIN, Step.SHARE, Step.RECEIVED, Step.COMMIT, Step.REVEAL, Step.CONFIRM]
+Roles = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # input, compute and result parties
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,13 @@ class Schedule:
         return frozenset(lates + vanished)
 
     @property
+    def disturbed(self) -> frozenset[str]:
+        """Parties to whom something happens, but for crashes at a number and what the network loses."""
+        single = {each.party for each in self.operations if isinstance(each, Late | Vanish | Leave)}
+        groups = [each.parties for each in self.operations if isinstance(each, Cut)]
+        return frozenset(single.union(*groups))
+
+    @property
     def must_complete(self) -> bool:
         """True where nobody stays away and the time is long: then nothing but the right answer will do."""
         return self.within == LONG and not self.gone
@@ -140,11 +149,11 @@ def generate(seed: int, largest: int = 50) -> Schedule:
         lose=rng.choice([0.0, 0.0, 0.05, 0.2]),
         double=rng.choice([0.0, 0.2]),
         delay=rng.choice([0, 1, 50, 800]),
-        operations=_operations(rng, tuple(dict.fromkeys(inputs + compute + results)), within),
+        operations=_operations(rng, (inputs, compute, results), within),
     )
 
 
-def _roles(rng: random.Random, parties: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+def _roles(rng: random.Random, parties: tuple[str, ...]) -> Roles:
     """Input, compute and result parties: the same, overlapping or disjoint."""
     kind = rng.choice(["same", "overlapping", "disjoint"])
     if len(parties) > 12:  # all to all among fifty takes too long; so many vote, and a few count
@@ -157,16 +166,31 @@ def _roles(rng: random.Random, parties: tuple[str, ...]) -> tuple[tuple[str, ...
         first = rng.randint(1, len(parties) - 3)
         second = rng.randint(first + 2, len(parties) - 1)
         return shuffled[:first], shuffled[first:second], shuffled[second:]
-    sizes = (rng.randint(least, len(parties)) for least in (1, 2, 1))
-    return tuple(tuple(rng.sample(parties, size)) for size in sizes)
+
+    def some(least: int) -> tuple[str, ...]:
+        return tuple(rng.sample(parties, rng.randint(least, len(parties))))
+
+    return some(1), some(2), some(1)
 
 
-def _operations(rng: random.Random, members: tuple[str, ...], within: int) -> tuple[Operation, ...]:
+def _who_sends(step: Step, roles: Roles) -> tuple[str, ...]:
+    inputs, compute, results = roles
+    senders = {
+        Step.BEGIN: compute[:1],
+        Step.SHARE: inputs,
+        Step.CONFIRM: results,
+        Step.JOIN: inputs + compute,
+    }
+    return senders.get(step, compute)
+
+
+def _operations(rng: random.Random, roles: Roles, within: int) -> tuple[Operation, ...]:
     """Up to four faults.  Those that pass are over early, so that the time after them is enough."""
-    return tuple(_operation(rng, members, within) for _ in range(rng.randint(0, 4)))
+    return tuple(_operation(rng, roles, within) for _ in range(rng.randint(0, 4)))
 
 
-def _operation(rng: random.Random, members: tuple[str, ...], within: int) -> Operation:
+def _operation(rng: random.Random, roles: Roles, within: int) -> Operation:
+    members = tuple(dict.fromkeys(name for role in roles for name in role))
     party, soon = rng.choice(members), within // 10
     start = rng.choice([rng.randint(0, 50), rng.randint(0, soon)])
     end = start + rng.randint(1, soon)
@@ -176,9 +200,9 @@ def _operation(rng: random.Random, members: tuple[str, ...], within: int) -> Ope
         case "late":
             return Late(party, rng.choice([end, None]))
         case "vanish":
-            steps = [Step.JOIN, Step.BEGIN, Step.SHARE, Step.RECEIVED, Step.COMMIT, Step.REVEAL, Step.CONFIRM]
-            back = rng.choice([rng.randint(1, soon), None])
-            return Vanish(party, rng.choice(steps), rng.choice([0, 0, 1, 1, 2]), back)
+            step = rng.choice(VANISHING)
+            party = rng.choice(_who_sends(step, roles))
+            return Vanish(party, step, rng.choice([0, 0, 1, 1, 2]), rng.choice([rng.randint(1, soon), None]))
         case "leave":
             return Leave(party, start, end)
         case "cut":

@@ -84,7 +84,7 @@ class Network:
         self.cut: frozenset[str] = frozenset()  # nodes without a link to the rest
         self.crash_at: dict[int, bool] = {}  # number of an action → whether its commit succeeds
         self.actions = 0
-        self.crashes = 0
+        self.crashes: list[tuple[int, str]] = []  # when and who
         self.keep = keep
         self.tamper: Callable[[str, Publication], list[Publication]] = lambda _to, sent: [sent]
         self.leaves: Callable[[str, Publication], bool] = lambda _sender, _sent: True
@@ -189,7 +189,7 @@ class Network:
 
     def restart(self, name: str) -> None:
         """`kill -9` and a new start."""
-        self.crashes += 1
+        self.crashes.append((self.now, name))
         self.stop(name)
         self.start(name)
 

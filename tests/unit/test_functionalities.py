@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,6 +18,7 @@ from protocol.functionalities.sum import Sum
 from tests.support.sessions import elements, repeatable, seed_of
 
 LARGEST = 2**63 - 1
+costly = settings(repeatable, max_examples=30)
 
 
 def exact(whole: int | list[int], scale: int) -> Exact:
@@ -48,7 +49,7 @@ def scalars(draw: st.DrawFn) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE)
-@repeatable
+@costly
 @given(scalars(), st.integers(0, 18))
 def test_the_answer_over_shares_is_the_ideal_one(
     kind: type[FixedPoint], inputs: list[int], decimals: int
@@ -60,7 +61,7 @@ def test_the_answer_over_shares_is_the_ideal_one(
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE)
-@repeatable
+@costly
 @given(st.integers(1, 8), st.integers(1, 6), st.data())
 def test_a_vector_is_answered_element_by_element(
     kind: type[FixedPoint], count: int, length: int, data: st.DataObject

@@ -382,6 +382,23 @@ def test_a_query_reads_local_files_and_does_nothing_else(tmp_path: Path, sql: st
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("scheme", ["https", "s3"])
+def test_a_query_over_the_network_is_stopped_before_it_leaves(tmp_path: Path, scheme: str) -> None:
+    message, _ = complaint(lambda: query(f"SELECT pay FROM '{scheme}://example.org/f.parquet'", tmp_path))
+    assert message.endswith("file system operations are disabled by configuration")
+
+
+def test_the_database_neither_fetches_extensions_nor_writes_temporary_files() -> None:
+    with columns._locked_down() as database:
+        for setting, value in (
+            ("allow_community_extensions", False),
+            ("autoinstall_known_extensions", False),
+            ("autoload_known_extensions", False),
+            ("temp_directory", ""),
+        ):
+            assert database.execute("SELECT current_setting(?)", [setting]).fetchone() == (value,)
+
+
 def test_the_settings_of_the_database_are_locked() -> None:
     with columns._locked_down() as database:
         for setting in ("enable_external_access = true", "autoload_known_extensions = true", "threads = 1"):

@@ -1,0 +1,45 @@
+"""Large files beside the journal: written once, read back if still there, deleted with the session."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+LARGE = 1 << 16  # bytes from which a file is cheaper than a row, which SQLite would write three times
+
+
+class Spool:
+    """`directory/<session>/<name>`; without a directory it keeps nothing, and all stays in the journal."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+
+    def keep(self, session: str, name: str, content: bytes) -> bool:
+        """Write `content` to a file if it is large; False if the journal should take it."""
+        if self._directory is None or len(content) < LARGE:
+            return False
+        folder = self._directory / session
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        return True
+
+    def read(self, session: str, name: str) -> bytes | None:
+        """What `keep` wrote, or None if it is gone."""
+        if self._directory is None:
+            return None
+        with suppress(OSError):
+            return (self._directory / session / name).read_bytes()
+        return None
+
+    def drop(self, session: str, name: str) -> None:
+        """Delete one file, if it is there."""
+        if self._directory is not None:
+            (self._directory / session / name).unlink(missing_ok=True)
+
+    def clear(self, session: str) -> None:
+        """Delete all files of a session."""
+        if self._directory is not None:
+            shutil.rmtree(self._directory / session, ignore_errors=True)

@@ -1,0 +1,133 @@
+"""Everything secret in a session, from the journals of all its parties: what the detector must not find.
+
+The journals must still hold the session (`keep`).  Each party is replayed as after a crash, and what it
+sent, kept and unsealed is put beside what the others did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+
+import numpy as np
+
+from party_node.journal import Journal
+from party_node.seal import Seal
+from party_node.views import spec_of
+from protocol import ring
+from protocol.functionalities import Answer
+from protocol.letters import Letter, parse
+from protocol.messages import Step
+from protocol.ring import Ring
+from protocol.secret import SEED_BYTES, Seed
+from protocol.session import Session, Unsealed
+from tests.support.detector import Secret
+
+MOST_SUBSETS = 64  # of inputs, whose sums are looked for
+
+
+class Replayed:
+    """One party's session, run again from its journal."""
+
+    def __init__(self, party: str, session: str, journal: Journal) -> None:
+        row = journal.session(session)
+        assert row is not None
+        assert row.seed is not None, f"the journal of {party} keeps no secrets"
+        self.party, self.seed, self.spec = party, row.seed, spec_of(row)
+        self.value = journal.value(session)
+        self.opened: dict[tuple[Step, str], Unsealed] = {}  # (step, sender) → what it sealed to us
+        self._seal = Seal(session, party, row.seed, bytes)
+        self.machine = Session(self.spec, session, party, row.seed, self.value, self._unseal)
+        letters = self.machine.join(self._seal.public_key, row.joined)
+        for at, payload in journal.arrivals(session):
+            letters += self.machine.receive(parse(payload), at) if payload else self.machine.tick(at)
+        self.sent = [letter for letter in letters if letter.step is Step.SHARE]
+        self.answer: Answer | None = self.machine.outcome.answer
+
+    def _unseal(self, letter: Letter, view: bytes) -> Unsealed:
+        self.opened[letter.step, letter.sender] = self._seal.unseal(letter, view)
+        return self.opened[letter.step, letter.sender]
+
+    def split(self) -> dict[str, Seed | Ring]:
+        """The shares of our own input, by holder."""
+        if self.value is None:
+            return {}
+        shape = self.value.shape
+        shares: dict[str, Seed | Ring] = {
+            letter.to: letter.seed or ring.from_bytes(letter.body, shape) for letter in self.sent
+        }
+        if self.party in self.spec.compute:
+            shares[self.party] = self.value - _total(map(self.elements, shares.values()), shape)
+        return shares
+
+    def elements(self, share: Seed | Ring) -> Ring:
+        """A share as ring elements."""
+        return share.expand(self.machine.shape) if isinstance(share, Seed) else share
+
+    def openings(self) -> dict[str, bytes]:
+        """The revealed openings, by compute party."""
+        return {sender: each.body for (step, sender), each in self.opened.items() if step is Step.REVEAL}
+
+
+def session_secrets(journals: Mapping[str, Journal], session: str) -> list[Secret]:
+    """Inputs, shares in both forms, partial sums, output shares, nonces, session seeds and the result."""
+    parties = {name: Replayed(name, session, journal) for name, journal in journals.items()}
+    some = next(iter(parties.values()))
+    secrets = [Secret("session seed", name, each.seed.expose()) for name, each in parties.items()]
+    outputs: dict[str, list[Ring]] = {holder: [] for holder in some.spec.compute}
+    for owner in some.spec.inputs:
+        party = parties[owner]
+        assert party.value is not None
+        secrets.append(Secret("input", owner, party.value))
+        for holder, share in party.split().items():
+            name = f"of {owner} for {holder}"
+            if isinstance(share, Seed):
+                secrets.append(Secret("share seed", name, share.expose()))
+            secrets.append(Secret("share", name, party.elements(share)))
+            outputs[holder].append(party.elements(share))
+    inputs = [value for name in some.spec.inputs if (value := parties[name].value) is not None]
+    return secrets + _sums(inputs, outputs) + _results(parties, inputs)
+
+
+def _sums(inputs: list[Ring], held: Mapping[str, list[Ring]]) -> list[Secret]:
+    """Every sum on the way from shares to output shares, and from those to the result."""
+    secrets = []
+    whole = []
+    for holder, shares in held.items():
+        running = list(np.cumsum(np.stack(shares), axis=0, dtype=np.uint64))
+        names = (f"of {count} shares at {holder}" for count in range(2, len(shares)))
+        secrets += [
+            Secret("partial sum", name, each) for name, each in zip(names, running[1:-1], strict=True)
+        ]
+        secrets.append(Secret("output share", holder, running[-1]))
+        whole.append(running[-1])
+    secrets += _subset_sums("output shares", whole) + _subset_sums("inputs", inputs)
+    return secrets
+
+
+def _subset_sums(what: str, values: list[Ring]) -> list[Secret]:
+    subsets = [subset for size in range(2, len(values)) for subset in combinations(range(len(values)), size)]
+    return [
+        Secret(
+            "partial sum", f"of {what} {subset}", _total((values[each] for each in subset), values[0].shape)
+        )
+        for subset in subsets[:MOST_SUBSETS]
+    ]
+
+
+def _results(parties: Mapping[str, Replayed], inputs: list[Ring]) -> list[Secret]:
+    secrets = [Secret("result", "sum", _total(inputs, inputs[0].shape))]
+    for name, party in parties.items():
+        if party.answer is not None:
+            units = np.asarray(party.answer.units).view(np.uint64)
+            secrets.append(Secret("result", f"answer at {name}", units, party.answer.decimals))
+        for sender, body in party.openings().items():
+            secrets.append(Secret("opening nonce", f"of {sender} at {name}", body[:SEED_BYTES]))
+    return secrets
+
+
+def _total(values: Iterable[Ring], shape: tuple[int, ...]) -> Ring:
+    total = np.zeros(shape, dtype=np.uint64)
+    for each in values:
+        total += each  # in place: numpy warns when a scalar wraps, and not when an array does
+    return total

@@ -1,0 +1,211 @@
+"""A statement has one spelling: whatever else says the same is refused."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from protocol import messages
+from protocol.functionalities.average import Average
+from protocol.functionalities.sum import Sum
+from protocol.letters import Header
+from protocol.messages import MalformedError, Statement, Step
+from protocol.spec import SessionSpec
+from tests.support.sessions import make_spec, repeatable, sealing_key
+
+digests = st.binary(min_size=32, max_size=32)
+names = st.from_regex(r"[a-z][a-z0-9-]{0,5}", fullmatch=True).filter(lambda name: name not in ("all", "compute"))
+lists = st.lists(names, max_size=4).map(tuple)
+shapes = st.one_of(st.just(()), st.tuples(st.integers(1, 2**31)))
+keys = st.sampled_from(["alice", "bob"]).map(sealing_key)
+functions = st.sampled_from([Sum(), Average(decimals=0), Sum.model_validate_json('{"upper":"1.5E+3"}')])
+STRATEGIES: dict[type[Statement], SearchStrategy[Statement]] = {
+    messages.Join: st.builds(messages.Join, sealing_key=keys, shape=st.none() | shapes),
+    messages.Refuse: st.builds(messages.Refuse, code=st.sampled_from(messages.RefusalCode)),
+    messages.Begin: st.builds(
+        messages.Begin, joins=st.dictionaries(names, digests, max_size=4), shape=shapes
+    ),
+    messages.Received: st.builds(messages.Received, inputs=lists, commitment=st.none() | digests),
+    messages.Commit: st.builds(messages.Commit, inputs=lists, commitment=digests),
+    messages.Confirm: st.builds(messages.Confirm, transcript=digests),
+    messages.PublicResult: st.builds(messages.PublicResult, inputs=lists, elements=st.binary(max_size=24)),
+    messages.Abort: st.builds(
+        messages.Abort,
+        reason=st.sampled_from(messages.AbortReason),
+        detail=st.text('a"\\\n\u2028é☃\U0001f40d\x7f', max_size=20),
+        silent=lists,
+        culprit=st.none() | names,
+    ),
+    messages.Request: st.builds(
+        messages.Request, steps=st.lists(st.sampled_from(Step), min_size=1, max_size=len(Step)).map(tuple)
+    ),
+    Header: st.builds(
+        Header,
+        session=st.just("ab" * 32),
+        step=st.sampled_from(sorted(set(Step) - messages.SEALED)),
+        sender=names,
+        to=names | st.sampled_from(["all", "compute"]),
+    ),
+    SessionSpec: st.builds(make_spec, functions, min_inputs=st.integers(1, 4), public=st.booleans()),
+}
+KINDS = pytest.mark.parametrize("kind", STRATEGIES, ids=lambda kind: kind.__name__)
+few = settings(repeatable, max_examples=40)
+
+
+def statements(data: st.DataObject, kind: type[Statement]) -> Statement:
+    return data.draw(STRATEGIES[kind])
+
+
+def refused(kind: type[Statement], raw: bytes) -> str:
+    with pytest.raises(MalformedError) as caught:
+        kind.decode(raw)
+    assert caught.value.message.startswith(f"{kind.__name__.lower()}: ")
+    return caught.value.message
+
+
+def test_every_kind_of_statement_is_tried_here() -> None:
+    assert set(Statement.__subclasses__()) == set(STRATEGIES)
+
+
+@KINDS
+@few
+@given(st.data())
+def test_a_statement_survives_its_journey(kind: type[Statement], data: st.DataObject) -> None:
+    statement = statements(data, kind)
+    raw = statement.encode()
+    again = kind.decode(raw)
+    assert again == statement
+    assert type(again) is type(statement)
+    assert again.encode() == raw
+
+
+@KINDS
+@few
+@given(st.data())
+def test_other_spellings_are_refused(kind: type[Statement], data: st.DataObject) -> None:
+    raw = statements(data, kind).encode()
+    fields = json.loads(raw)
+    first = next(iter(fields))
+    value = json.dumps(fields[first], separators=(",", ":"), ensure_ascii=False).encode()
+    key = f'"{first}":'.encode()
+    spellings = {
+        "unknown field": raw[:-1] + b',"surplus":1}',
+        "leftover bytes": raw + b"{}",
+        "leftover newline": raw + b"\n",
+        "leading space": b" " + raw,
+        "inner space": raw.replace(b'":', b'": ', 1),
+        "escaped key": raw.replace(first.encode(), f"\\u{ord(first[0]):04x}{first[1:]}".encode(), 1),
+        "repeated key": b"{" + key + value + b"," + raw[1:],
+        "repeated key at the end": raw[:-1] + b"," + key + value + b"}",
+        "byte order mark": b"\xef\xbb\xbf" + raw,
+        "utf-16": raw.decode().encode("utf-16"),
+        "cut short": raw[:-1],
+    }
+    for spelling in spellings.values():
+        refused(kind, spelling)
+
+
+@KINDS
+@few
+@given(st.data())
+def test_a_field_in_another_place_or_gone_is_refused(kind: type[Statement], data: st.DataObject) -> None:
+    fields = json.loads(statements(data, kind).encode())
+    if len(fields) > 1:
+        refused(kind, json.dumps(dict(reversed(fields.items())), separators=(",", ":")).encode())
+    for name in fields:
+        rest = {key: value for key, value in fields.items() if key != name}
+        refused(kind, json.dumps(rest, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize("kind", [Header, SessionSpec])
+@pytest.mark.parametrize("version", ["2", "0", "1.0", '"1"', "true", "null", "-1", "1e0", "01"])
+@few
+@given(st.data())
+def test_another_version_is_refused(kind: type[Statement], version: str, data: st.DataObject) -> None:
+    raw = statements(data, kind).encode()
+    assert raw.startswith(b'{"version":1,')
+    refused(kind, raw.replace(b'"version":1', b'"version":' + version.encode(), 1))
+
+
+@KINDS
+@repeatable
+@given(st.data())
+def test_altered_bytes_are_another_statement_or_none(kind: type[Statement], data: st.DataObject) -> None:
+    raw = bytearray(statements(data, kind).encode())
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] ^= data.draw(st.integers(1, 255))
+    try:
+        found = kind.decode(bytes(raw))
+    except MalformedError:
+        return
+    assert found.encode() == bytes(raw)
+
+
+@KINDS
+@few
+@given(st.binary(max_size=60))
+def test_noise_is_malformed_and_nothing_worse(kind: type[Statement], raw: bytes) -> None:
+    refused(kind, raw)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"1",
+        b'"x"',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"1" * 10_000,
+        b'{"version":' + b"9" * 10_000 + b"}",
+        b'"\\ud800"',
+        b"\xff\xfe",
+        b"NaN",
+        b"\x00",
+    ],
+    ids=range(14),
+)
+def test_hostile_json_is_malformed_and_nothing_worse(kind: type[Statement], raw: bytes) -> None:
+    refused(kind, raw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "place"),
+    [
+        (messages.Refuse, b'{"code":"why"}', "code"),
+        (messages.Confirm, b'{"transcript":"AAAA"}', "transcript"),
+        (messages.Confirm, b'{"transcript":"' + b"-_" * 22 + b'="}', "transcript"),
+        (messages.Received, b'{"inputs":["Alice"],"commitment":null}', "inputs.0"),
+        (messages.Received, b'{"inputs":["all"],"commitment":null}', "inputs.0"),
+        (messages.Received, b'{"inputs":["a/b"],"commitment":null}', "inputs.0"),
+        (messages.Received, b'{"inputs":["a\\n"],"commitment":null}', "inputs.0"),
+        (messages.Begin, b'{"joins":{},"shape":[0]}', "shape.0"),
+        (messages.Begin, b'{"joins":{},"shape":[1,1]}', "shape"),
+        (messages.Begin, b'{"joins":{},"shape":[4294967296]}', "shape.0"),
+        (messages.Begin, b'{"joins":{},"shape":[1.0]}', "shape.0"),
+        (messages.Begin, b'{"joins":{"compute":""},"shape":[]}', "joins.compute"),
+        (messages.Request, b'{"steps":[]}', "steps"),
+        (messages.Request, b'{"steps":["share","dance"]}', "steps.1"),
+        (messages.Abort, b'{"reason":"timeout","detail":"' + b"x" * 501 + b'"}', "detail"),
+    ],
+)
+def test_what_is_wrong_is_named(kind: type[Statement], raw: bytes, place: str) -> None:
+    assert f": {place}" in refused(kind, raw)
+
+
+def test_base64_has_one_spelling_too() -> None:
+    raw = messages.Confirm(transcript=b"\xff" * 32).encode()
+    assert raw == b'{"transcript":"' + b"_" * 42 + b'8="}'
+    for other in (b"_" * 42 + b"8", b"/" * 42 + b"8=", b"_" * 42 + b"9=", b"_" * 42 + b"8=="):
+        refused(messages.Confirm, b'{"transcript":"' + other + b'"}')
+
+
+def test_a_statement_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        messages.Confirm(transcript=bytes(32)).transcript = bytes(32)  # type: ignore[misc]  # the test's point
