@@ -22,7 +22,7 @@ from protocol.states import State
 FIRST_REQUEST = 300  # milliseconds without progress after which we ask for what is missing
 SLOW_LINK = 10_000  # bytes a millisecond: how much longer a large letter may be on its way
 LAST_REQUEST = 15_000  # and the longest pause between two requests
-RETAIN_AFTER = 2_000  # a session that takes longer has somebody who is away: the broker keeps its letters
+RETAIN_AFTER = 2_000  # milliseconds more, and somebody must be away: the broker keeps our letters
 
 
 class ActiveSession:
@@ -57,7 +57,7 @@ class ActiveSession:
 
     def join(self, now: int) -> None:
         """Take part."""
-        self._started(now)
+        self._progress(now)
         self._send(self.machine.join(self._seal.public_key, now))
 
     def refuse(self, code: RefusalCode, detail: str) -> None:
@@ -70,7 +70,7 @@ class ActiveSession:
         for at, payload in list(self._journal.arrivals(self.id)):
             self._number += 1
             self._send(self.machine.receive(parse(payload), at) if payload else self.machine.tick(at))
-        self._started(now)
+        self._progress(now)
 
     def abandon(self, row: SessionRow, detail: str, now: int) -> None:
         """End a session that cannot be resumed: what it needs did not survive."""
@@ -86,9 +86,11 @@ class ActiveSession:
         self._retained = row.retained
         self._send(self.machine.join(self._seal.public_key, row.joined))
 
-    def _started(self, now: int) -> None:
+    def _progress(self, now: int) -> None:
+        """Something has come: the waiting starts again."""
+        self._pause = self._patience()
         self._next_request = now + self._pause
-        self._retain_at = now + RETAIN_AFTER
+        self._retain_at = now + RETAIN_AFTER + self._pause
 
     def receive(self, part: Part, payload: bytes, now: int) -> None:
         """A part whose signature has been checked; MalformedError if it does not belong here."""
@@ -97,8 +99,7 @@ class ActiveSession:
         if part.header.step is not Step.REVEAL or part.header.parts == 1:
             self._arrived(payload, now)
         self._send(out)
-        self._pause = self._patience()
-        self._next_request = now + self._pause
+        self._progress(now)
 
     def _patience(self) -> int:
         """How long a letter may be on its way before we ask for it again."""

@@ -40,7 +40,7 @@ CREATE TABLE session (
     seed BLOB,
     state TEXT NOT NULL,
     outcome TEXT,                  -- JSON, once it is over
-    answer BLOB,
+    answer BLOB,                   -- int64, little endian; NULL if it is in a file
     ended INTEGER,
     retained INTEGER NOT NULL DEFAULT 0
 ) STRICT;
@@ -81,7 +81,9 @@ class Journal:
     """SQLite in WAL mode with synchronous=FULL: what `commit` has returned from survives a power cut."""
 
     def __init__(self, path: Path | str) -> None:
-        self._spool = Spool(None if path == MEMORY else Path(path).parent / "spool")
+        folder = None if path == MEMORY else Path(path).parent
+        self._spool = Spool(folder and folder / "spool")
+        self._answers = Spool(folder and folder / "answers")
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -156,6 +158,8 @@ class Journal:
     def end(self, session: str, outcome: Outcome, now: int) -> None:
         """The session is over: keep how it ended and the answer, if it is ours to know."""
         answer = None if outcome.answer is None else outcome.answer.units.astype("<i8").tobytes()
+        if answer is not None and self._answers.keep(session, "units", answer, durable=True):
+            answer = None
         self._write(
             "UPDATE session SET state = ?, outcome = ?, answer = ?, ended = ? WHERE id = ?",
             *(outcome.state, _dump(outcome), answer, now, session),
@@ -234,9 +238,26 @@ class Journal:
             joined=joined,
             seed=None if seed is None else Seed(seed),
             state=State(state),
-            outcome=None if outcome is None else _load(outcome, answer),
+            outcome=None if outcome is None else self._outcome(session, outcome, answer),
             ended=ended,
             retained=bool(retained),
+        )
+
+    def _outcome(self, session: str, raw: str, units: bytes | None) -> Outcome:
+        fields = json.loads(raw)
+        shown, ending, answer = fields["answer"], fields["ending"], None
+        if shown is not None:
+            found = self._answers.read(session, "units") if units is None else units
+            if found is None:
+                raise LostError(f"the answer of session {session[:12]} is gone from the answers directory")
+            array = np.frombuffer(found, dtype="<i8").reshape(shown["shape"])
+            answer = Answer(array, shown["decimals"])
+        return Outcome(
+            State(fields["state"]),
+            answer,
+            tuple(fields["inputs"]),
+            tuple(fields["unconfirmed"]),
+            None if ending is None else _ending(**ending),
         )
 
 
@@ -257,22 +278,6 @@ def _dump(outcome: Outcome) -> str:
             "ending": None if outcome.ending is None else asdict(outcome.ending),
             "answer": None if answer is None else {"shape": answer.units.shape, "decimals": answer.decimals},
         }
-    )
-
-
-def _load(raw: str, units: bytes | None) -> Outcome:
-    fields = json.loads(raw)
-    answer = None
-    if units is not None:
-        shape = fields["answer"]["shape"]
-        answer = Answer(np.frombuffer(units, dtype="<i8").reshape(shape), fields["answer"]["decimals"])
-    ending = fields["ending"]
-    return Outcome(
-        State(fields["state"]),
-        answer,
-        tuple(fields["inputs"]),
-        tuple(fields["unconfirmed"]),
-        None if ending is None else _ending(**ending),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -15,15 +16,22 @@ class Spool:
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
 
-    def keep(self, session: str, name: str, content: bytes) -> bool:
-        """Write `content` to a file if it is large; False if the journal should take it."""
+    def keep(self, session: str, name: str, content: bytes, *, durable: bool = False) -> bool:
+        """Write `content` to a file if it is large; False if the journal should take it.
+
+        Only with `durable` is it sure to survive a power cut once this returns.
+        """
         if self._directory is None or len(content) < LARGE:
             return False
         folder = self._directory / session
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / name
         path.touch(mode=0o600)
-        path.write_bytes(content)
+        with path.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         return True
 
     def read(self, session: str, name: str) -> bytes | None:

@@ -18,7 +18,7 @@ from party_node.diagnosis import tls_context
 from party_node.transport import OFFLINE, ONLINE, probe
 from protocol.errors import BrokerError
 from tests.broker.test_transport import STATUS, STATUSES, letter, letters_to
-from tests.support.brokers import BrokerHandle
+from tests.support.brokers import BrokerHandle, running_broker
 from tests.support.clients import Client, running
 
 
@@ -91,20 +91,18 @@ async def test_who_only_connects_is_sent_nothing(broker: BrokerHandle) -> None:
         assert carlos.received == []
 
 
-async def test_refused_subscriptions_are_told(
-    broker: BrokerHandle, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if broker.kind == "mosquitto":
-        pytest.skip("Mosquitto grants every subscription and delivers nothing")
-    client = Client(broker.config("mallory"), "mallory", letters_to("bob"))
-    task = asyncio.create_task(client.transport.run())
-    seen = ""
-    async with asyncio.timeout(10):
-        while "refused our subscriptions" not in seen:
-            await asyncio.sleep(0.01)
-            seen += "".join(capsys.readouterr())
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def test_refused_subscriptions_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Mosquitto grants every subscription and delivers nothing.
+    with running_broker("embedded", tmp_path) as broker:
+        client = Client(broker.config("mallory"), "mallory", letters_to("bob"))
+        task = asyncio.create_task(client.transport.run())
+        seen = ""
+        async with asyncio.timeout(10):
+            while "refused our subscriptions" not in seen:
+                await asyncio.sleep(0.01)
+                seen += "".join(capsys.readouterr())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
     assert not client.transport.connected
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 
+import pytest
+
+from party_node import seal
 from party_node.post import Publication
 from protocol.functionalities import CATALOGUE, FixedPoint
 from protocol.messages import AbortReason
@@ -174,7 +179,19 @@ def _values(schedule: Schedule) -> dict[str, str | list[str]]:
 
 def simulate(schedule: Schedule) -> str:
     """Run a schedule to its end and say how it ended; AssertionError, with the schedule, if a promise was broken."""
-    run = Run(schedule)
+    with parts_of(schedule.part_bytes):
+        return _judged(Run(schedule))
+
+
+@contextmanager
+def parts_of(size: int) -> Iterator[None]:
+    """Cut sealed letters into parts of `size` bytes for the length of a `with` block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seal, "PART_BYTES", size)
+        yield
+
+
+def _judged(run: Run) -> str:
     try:
         run.network.run()
         check_letters(run.network.tap)
@@ -183,7 +200,7 @@ def simulate(schedule: Schedule) -> str:
         check_remains(run)
         return summary(run)
     except AssertionError as error:
-        raise AssertionError(f"{error}\n{schedule!r}") from error
+        raise AssertionError(f"{error}\n{run.schedule!r}") from error
     finally:
         run.close()
 

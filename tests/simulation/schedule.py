@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from protocol.letters import PART_BYTES
 from protocol.messages import Step
 
 LONG = 600_000  # milliseconds; in this time every letter is asked for so often that none stays lost
@@ -99,6 +100,7 @@ class Schedule:
     length: int | None = None
     public: bool = False
     within: int = LONG
+    part_bytes: int = PART_BYTES  # small, so that short vectors travel in several parts
     lose: float = 0.0
     double: float = 0.0
     delay: int = 1
@@ -146,6 +148,7 @@ def generate(seed: int, largest: int = 50) -> Schedule:
         length=rng.choice([None, None, 1, 3, 40]),
         public=rng.random() < 0.2,
         within=within,
+        part_bytes=rng.choice([PART_BYTES, 80]) if len(parties) < 6 else PART_BYTES,
         lose=rng.choice([0.0, 0.0, 0.05, 0.2]),
         double=rng.choice([0.0, 0.2]),
         delay=rng.choice([0, 1, 50, 800]),

@@ -24,16 +24,8 @@ from tests.support.detector import Detector, Finding, Secret
 from tests.support.network import START, Network
 from tests.support.session_secrets import session_secrets
 
-KINDS = {
-    "input",
-    "share seed",
-    "share",
-    "partial sum",
-    "output share",
-    "result",
-    "opening nonce",
-    "session seed",
-}
+NUMERIC = ["input", "share", "partial sum", "output share", "result"]
+KINDS = {*NUMERIC, "share seed", "opening nonce", "session seed"}
 PARTIES = ("alice", "bob", "carlos", "david")
 
 
@@ -78,9 +70,9 @@ def payloads(network: Network) -> list[bytes]:
     return [part for sent in network.tap for part in (sent.topic.encode(), sent.payload)]
 
 
-def secrets_of(network: Network, session: str) -> list[Secret]:
+def secrets_of(network: Network, session: str, seal: type[Seal] = Seal) -> list[Secret]:
     """What its members must not let out."""
-    return session_secrets({name: network.journals[name] for name in PARTIES}, session)
+    return session_secrets({name: network.journals[name] for name in PARTIES}, session, seal)
 
 
 def kinds(findings: Iterable[Finding]) -> set[str]:
@@ -90,7 +82,7 @@ def kinds(findings: Iterable[Finding]) -> set[str]:
 
 ROLES = [
     {},
-    {"length": 5},
+    {"length": 2},
     {"compute": ("alice", "bob"), "results": ("carlos",)},
     {
         "length": 3,
@@ -129,14 +121,14 @@ def test_with_sealing_switched_off_shares_and_output_shares_are_found(
 ) -> None:
     monkeypatch.setattr(active, "Seal", OpenSeal)
     network, session = tapped(1, **roles)  # type: ignore[arg-type] # fields of a spec
-    findings = Detector(secrets_of(network, session)).find(payloads(network))
+    findings = Detector(secrets_of(network, session, OpenSeal)).find(payloads(network))
     assert kinds(findings) >= {"share seed", "output share", "opening nonce"}
 
 
 def test_with_sealing_switched_off_explicit_shares_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(active, "Seal", OpenSeal)
     network, session = tapped(1, compute=("alice", "bob"))  # carlos and david keep no share themselves
-    assert "share" in kinds(Detector(secrets_of(network, session)).find(payloads(network)))
+    assert "share" in kinds(Detector(secrets_of(network, session, OpenSeal)).find(payloads(network)))
 
 
 def test_a_public_answer_is_found_and_nothing_else_is() -> None:
@@ -189,14 +181,19 @@ def hidden(network: Network, needle: bytes, place: int) -> list[bytes]:
     return [*found, victim[: len(victim) // 2] + b"\x00" + needle + b"\x00" + victim[len(victim) // 2 :]]
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(
+    ("kind", "encoding"),
+    [
+        (kind, encoding)
+        for kind in sorted(KINDS)
+        for encoding in ENCODINGS
+        if encoding != "reversed" or kind in NUMERIC  # a seed has no byte order
+    ],
+)
 def test_each_kind_of_secret_is_found_as_bytes(
     clean: tuple[Network, list[Secret]], kind: str, encoding: str
 ) -> None:
     network, secrets = clean
-    if encoding == "reversed" and kind in ("share seed", "opening nonce", "session seed"):
-        pytest.skip("bytes have one order")
     for place, secret in zip(
         cycle(range(7)), [each for each in secrets if each.kind == kind][:3], strict=False
     ):
@@ -205,7 +202,7 @@ def test_each_kind_of_secret_is_found_as_bytes(
         assert kinds(found) == {kind}
 
 
-@pytest.mark.parametrize("kind", ["input", "share", "partial sum", "output share", "result"])
+@pytest.mark.parametrize("kind", NUMERIC)
 @pytest.mark.parametrize("encoding", NUMBERS)
 def test_each_kind_of_number_is_found_as_text(
     clean: tuple[Network, list[Secret]], kind: str, encoding: str
@@ -221,7 +218,7 @@ def test_each_kind_of_number_is_found_as_text(
 def test_a_finding_says_where_but_never_what() -> None:
     secret = Secret("input", "alice", np.array(123456789012345678, dtype=np.uint64))
     (finding,) = Detector([secret]).find([b"nothing", b'{"x": 123456789012345678}'])
-    assert (finding.payload, finding.encoding) == (1, "decimal ring element")
+    assert (finding.payload, finding.encoding) == (1, "decimal units")
     assert "123456789012345678" not in f"{secret}{finding}"
 
 

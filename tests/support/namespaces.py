@@ -99,7 +99,7 @@ class Container:
         reader, writer = os.pipe()
         # On its stdin the shell tells that the walls stand: until then, `run` would enter the machine itself.
         enclose = f"echo >&0; exec chroot {root} {self._confined(command)} </dev/null"
-        script = "\n".join(["set -eu", *_system(root), *self._assemble(root), enclose])
+        script = "\n".join(["set -eu", *self._assemble(root), enclose])
         enter = self._network.on(self.name, ["sh", "-c", script])
         with self._log("out").open("wb") as out, self._log("err").open("wb") as err:
             self._process = subprocess.Popen(enter, stdin=writer, stdout=out, stderr=err)
@@ -156,16 +156,18 @@ class Container:
         return self._directory / f"{stream}.log"
 
     def _assemble(self, root: Path) -> Iterator[str]:
-        """Shell lines that mount the contents, and make the rest read-only."""
+        """Shell lines that mount a root around the contents and make the rest read-only."""
+        yield f"mount -t tmpfs -o mode=0755 root {root}"
+        for target in self._contents.tmpfs:
+            yield f"mkdir -p {root}{target}"
+            yield f"mount -t tmpfs -o mode=1777 tmp {root}{target}"
+        yield from _system(root)
         for file in ("hosts", "nsswitch.conf"):
             yield from _bind(self._directory / file, root, f"/etc/{file}", "ro")
         for target, source in self._contents.files.items():
             yield from _bind(source, root, target, "ro")
         for target, directory in self._contents.volumes.items():
             yield from _bind(directory, root, target, "rw")
-        for target in self._contents.tmpfs:
-            yield f"mkdir -p {root}{target}"
-            yield f"mount -t tmpfs -o mode=1777 tmp {root}{target}"
         yield f"mount -o remount,ro {root}"
 
     def _confined(self, command: Sequence[str]) -> str:
@@ -181,8 +183,7 @@ class Container:
 
 
 def _system(root: Path) -> Iterator[str]:
-    """Shell lines that mount a root with this machine's programs and libraries, in place of an image."""
-    yield f"mount -t tmpfs -o mode=0755 root {root}"
+    """Shell lines that mount this machine's programs and libraries, in place of an image."""
     for path in _SYSTEM:
         if path.is_symlink():
             yield f"ln -s {path.readlink()} {root}{path}"

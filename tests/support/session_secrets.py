@@ -29,14 +29,14 @@ MOST_SUBSETS = 64  # of inputs, whose sums are looked for
 class Replayed:
     """One party's session, run again from its journal."""
 
-    def __init__(self, party: str, session: str, journal: Journal) -> None:
+    def __init__(self, party: str, session: str, journal: Journal, seal: type[Seal]) -> None:
         row = journal.session(session)
         assert row is not None
         assert row.seed is not None, f"the journal of {party} keeps no secrets"
         self.party, self.seed, self.spec = party, row.seed, spec_of(row)
         self.value = journal.value(session)
         self.opened: dict[tuple[Step, str], Unsealed] = {}  # (step, sender) → what it sealed to us
-        self._seal = Seal(session, party, row.seed, bytes)
+        self._seal = seal(session, party, row.seed, bytes)
         self.machine = Session(self.spec, session, party, row.seed, self.value, self._unseal)
         letters = self.machine.join(self._seal.public_key, row.joined)
         for at, payload in journal.arrivals(session):
@@ -69,9 +69,9 @@ class Replayed:
         return {sender: each.body for (step, sender), each in self.opened.items() if step is Step.REVEAL}
 
 
-def session_secrets(journals: Mapping[str, Journal], session: str) -> list[Secret]:
+def session_secrets(journals: Mapping[str, Journal], session: str, seal: type[Seal] = Seal) -> list[Secret]:
     """Inputs, shares in both forms, partial sums, output shares, nonces, session seeds and the result."""
-    parties = {name: Replayed(name, session, journal) for name, journal in journals.items()}
+    parties = {name: Replayed(name, session, journal, seal) for name, journal in journals.items()}
     some = next(iter(parties.values()))
     secrets = [Secret("session seed", name, each.seed.expose()) for name, each in parties.items()]
     outputs: dict[str, list[Ring]] = {holder: [] for holder in some.spec.compute}

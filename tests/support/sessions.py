@@ -24,7 +24,7 @@ from protocol.ring import Ring
 from protocol.secret import Seed
 from protocol.session import Outgoing, Session, Unsealed
 from protocol.spec import SessionSpec, session_id
-from protocol.states import Outcome
+from protocol.states import Outcome, State
 
 NOW = 1_700_000_000_000  # Unix milliseconds
 PARTIES = ("alice", "bob", "carlos", "david")
@@ -174,9 +174,9 @@ class Table:
         return self.sessions[name].outcome
 
     def texts(self) -> dict[str, str | list[str]]:
-        """The answers, at those who have one."""
-        answers = {name: session.outcome.answer for name, session in self.sessions.items()}
-        return {name: answer.text() for name, answer in answers.items() if answer is not None}
+        """The answers, at those who have one and have not been given a reason to doubt it."""
+        stands = {name: each.outcome for name, each in self.sessions.items() if each.state is not State.ABORTED}
+        return {name: each.answer.text() for name, each in stands.items() if each.answer is not None}
 
     def steps(self, sender: str) -> list[Step]:
         """What one party has sent."""

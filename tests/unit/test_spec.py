@@ -50,8 +50,9 @@ def test_a_spec_that_cannot_be_is_refused_with_what_is_wrong(fields: dict[str, o
 
 @pytest.mark.parametrize("role", ["inputs", "results"])
 def test_nobody_is_no_role(role: str) -> None:
-    with pytest.raises(ValueError, match="at least 1 item"):
-        make_spec(compute=("alice", "bob"), **{role: ()}, members={"alice": bytes(32), "bob": bytes(32)})  # type: ignore[arg-type]  # as above
+    fields = make_spec().model_dump() | {role: ()}
+    with pytest.raises(ValueError, match=f"{role}\\n  Tuple should have at least 1 item"):
+        SessionSpec.model_validate(fields)
 
 
 def test_times_may_coincide_but_for_the_first() -> None:
@@ -72,8 +73,19 @@ def test_the_first_compute_party_leads_and_input_parties_can_be_spared() -> None
     spec = make_spec(inputs=("alice", "bob"), compute=("carlos", "david"), results=("erin", "carlos"))
     assert spec.leader == "carlos"
     assert spec.needed == ("carlos", "david", "erin")
-    assert not spec.all_results
-    assert make_spec(results=PARTIES).all_results
+
+
+@pytest.mark.parametrize(
+    ("spec", "to_all"),
+    [
+        (make_spec(), True),
+        (make_spec(results=("alice", "bob")), False),
+        (make_spec(results=(*PARTIES, "coordinator")), True),
+        (make_spec(inputs=("alice", "bob"), compute=("carlos", "david"), results=("erin",)), False),
+    ],
+)
+def test_a_spec_knows_whether_every_member_learns_the_answer(spec: SessionSpec, to_all: bool) -> None:
+    assert spec.all_results is to_all
 
 
 @repeatable

@@ -14,7 +14,7 @@ def _bad(kind: str, name: str, error: str, says: str, given: Vector, repair: Vec
     return {"name": name, "kind": kind, "error": error, "says": says, "given": given, "repair": repair}
 
 
-# -- §4.2, §4.3 -----------------------------------------------------------------------------------------------
+# -- §4.2, §4.3 -----------------------------------------------------------------------------------------
 
 
 def statements() -> list[Vector]:
@@ -35,10 +35,12 @@ def statements() -> list[Vector]:
         ("a digest of 31 bytes", received.replace(digest, b64(bytes(31))), "at least 32"),
         ("a name in upper case", received.replace("alice", "Alice"), "a name has"),
         ("a reserved name", received.replace("alice", "all"), "a name has"),
-        ("a string where a list should be", received.replace('["alice"]', '"alice"'), "valid tuple"),
+        ("a string where a list should be", received.replace('["alice"]', '"alice"'), "inputs"),
     ]
     good: Vector = {"statement": "received", "bytes": received}
-    vectors = [_bad("statement", name, "malformed", says, good | {"bytes": raw}, good) for name, raw, says in flaws]
+    vectors = [
+        _bad("statement", name, "malformed", says, good | {"bytes": raw}, good) for name, raw, says in flaws
+    ]
     vectors.append(_standard_alphabet())
     return vectors + _headers() + _others()
 
@@ -47,17 +49,17 @@ def _standard_alphabet() -> Vector:
     good = f'{{"transcript":"{b64(bytes([255]) * 32)}"}}'
     given: Vector = {"statement": "confirm", "bytes": good}
     bad = given | {"bytes": good.replace("_", "/")}
-    return _bad("statement", "base64 in the standard alphabet", "malformed", "", bad, given)
+    return _bad("statement", "base64 in the standard alphabet", "malformed", "canonical", bad, given)
 
 
 def _headers() -> list[Vector]:
     plain, share = story.header("join", "alice", "all"), story.header("share", "alice", "bob")
     slots = [{"to": "bob", "open": None, "box": b64(bytes(48))}]
     where = "slots stand in the first part"
-    flaws = [
+    flaws: list[tuple[str, Vector, Vector, str]] = [
         ("an unknown version", plain, {"version": 2}, "version"),
         ("a version that is a string", plain, {"version": "1"}, "version"),
-        ("a version with a decimal point", plain, {"version": 1.0}, ""),
+        ("a version with a decimal point", plain, {"version": 1.0}, "canonical"),
         ("an unknown step", plain, {"step": "shares"}, "step"),
         ("a session id in upper case", plain, {"session": story.SESSION.upper()}, "session"),
         ("a session id that is too short", plain, {"session": story.SESSION[:-1]}, "session"),
@@ -68,7 +70,12 @@ def _headers() -> list[Vector]:
         ("slots on a plain letter", plain, {"slots": slots}, where),
         ("a sealed letter without slots", share | {"slots": slots}, {"slots": []}, where),
         ("slots in the second part", share | {"part": 1, "parts": 2}, {"slots": slots}, where),
-        ("a box of 47 bytes", share | {"slots": slots}, {"slots": [slots[0] | {"box": b64(bytes(47))}]}, "48"),
+        (
+            "a box of 47 bytes",
+            share | {"slots": slots},
+            {"slots": [slots[0] | {"box": b64(bytes(47))}]},
+            "48",
+        ),
     ]
     return [
         _bad(
@@ -86,7 +93,13 @@ def _headers() -> list[Vector]:
 def _others() -> list[Vector]:
     key = b64(reference.sealing_public(story.session_seed("alice")))
     flaws: list[tuple[str, str, Vector, Vector, str]] = [
-        ("a sealing key of 1215 bytes", "join", {"sealing_key": key, "shape": []}, {"sealing_key": b64(bytes(1215))}, "1216"),
+        (
+            "a sealing key of 1215 bytes",
+            "join",
+            {"sealing_key": key, "shape": []},
+            {"sealing_key": b64(bytes(1215))},
+            "1216",
+        ),
         ("a shape of no elements", "join", {"sealing_key": key, "shape": [3]}, {"shape": [0]}, "shape"),
         ("a shape of two dimensions", "join", {"sealing_key": key, "shape": [3]}, {"shape": [3, 3]}, "shape"),
         ("an unknown reason", "abort", _abort(), {"reason": "bored"}, "reason"),
@@ -120,13 +133,25 @@ def specs() -> list[Vector]:
         ("an unknown function", {"function": function | {"name": "median"}}, "function"),
         ("a bound that is NaN", {"function": function | {"upper": "NaN"}}, "finite"),
         ("a bound that is infinite", {"function": function | {"upper": "Infinity"}}, "finite"),
-        ("a bound with more decimals than the session", {"function": function | {"upper": "1.001"}}, "decimals"),
+        (
+            "a bound with more decimals than the session",
+            {"function": function | {"upper": "1.001"}},
+            "decimals",
+        ),
         ("bounds in the wrong order", {"function": function | {"lower": "1001.00"}}, "above"),
         ("19 decimals", {"function": function | {"decimals": 19}}, "decimals"),
-        ("a sum that could leave the ring", {"function": function | {"upper": "30744573456182586.03"}}, "2^63"),
+        (
+            "a sum that could leave the ring",
+            {"function": function | {"upper": "30744573456182586.03"}},
+            "2^63",
+        ),
         ("an input name with a slash", {"input": "raise/2025"}, "input"),
         ("a party twice in one role", {"compute": ["alice", "alice", "bob", "carlos"]}, "twice"),
-        ("a member without a role", {"inputs": ["alice", "bob"], "compute": ["alice", "bob"]}, "members are exactly"),
+        (
+            "a member without a role",
+            {"inputs": ["alice", "bob"], "compute": ["alice", "bob"]},
+            "members are exactly",
+        ),
         ("a role without a member", {"results": ["alice", "bob", "eve"]}, "members are exactly"),
         ("one compute party", {"compute": ["alice"]}, "compute"),
         ("no result party", {"results": []}, "results"),
@@ -156,7 +181,7 @@ def specs() -> list[Vector]:
     return vectors
 
 
-# -- §4.4 -----------------------------------------------------------------------------------------------------
+# -- §4.4 -----------------------------------------------------------------------------------------------
 
 
 def letters() -> list[Vector]:
@@ -219,8 +244,18 @@ def letters() -> list[Vector]:
         ),
         ("the topic of another sender", "malformed", "topic", {"topic": story.topic("refuse", "bob", "all")}),
         ("the topic of another step", "malformed", "topic", {"topic": story.topic("begin", "alice", "all")}),
-        ("the topic of another part", "malformed", "topic", {"topic": story.topic("refuse", "alice", "all", 1)}),
-        ("a part number with a leading zero", "malformed", "topic", {"topic": story.topic("refuse", "alice", "all") + "0"}),
+        (
+            "the topic of another part",
+            "malformed",
+            "topic",
+            {"topic": story.topic("refuse", "alice", "all", 1)},
+        ),
+        (
+            "a part number with a leading zero",
+            "malformed",
+            "topic",
+            {"topic": story.topic("refuse", "alice", "all") + "0"},
+        ),
     ]
     vectors = [_bad("letter", name, error, says, good | change, good) for name, error, says, change in flaws]
     too_long = reference.canonical(story.header("result", "alice", "all"))
@@ -249,7 +284,7 @@ def _unframed(header: bytes, body: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(story.identity("alice")).sign(header + body)
 
 
-# -- §4.5 -----------------------------------------------------------------------------------------------------
+# -- §4.5 -----------------------------------------------------------------------------------------------
 
 
 def sealed() -> list[Vector]:
@@ -281,12 +316,19 @@ def sealed() -> list[Vector]:
         ("a chunk shorter than a tag", {"chunks": [each.hex() for each in (first, second, third[:15])]}),
     ]
     return [
-        _bad("unseal", name, "sealed", "no slot" if "somebody" in name else "does not open", good | change, good)
+        _bad(
+            "unseal",
+            name,
+            "sealed",
+            "no slot" if "somebody" in name else "does not open",
+            good | change,
+            good,
+        )
         for name, change in flaws
     ]
 
 
-# -- §4.6 -----------------------------------------------------------------------------------------------------
+# -- §4.6 -----------------------------------------------------------------------------------------------
 
 
 def openings() -> list[Vector]:
@@ -320,11 +362,13 @@ def openings() -> list[Vector]:
     for size in (31, 33):
         given: Vector = {"seed": bytes(size).hex(), "label": "example", "context": [], "length": 32}
         fixed: Vector = {"seed": bytes(32).hex()}
-        vectors.append(_bad("derive", f"a seed of {size} bytes", "value", "a seed has 32 bytes", given, fixed))
+        vectors.append(
+            _bad("derive", f"a seed of {size} bytes", "value", "a seed has 32 bytes", given, fixed)
+        )
     return vectors
 
 
-# -- §7 -------------------------------------------------------------------------------------------------------
+# -- §7 -------------------------------------------------------------------------------------------------
 
 
 def inputs() -> list[Vector]:
@@ -336,7 +380,12 @@ def inputs() -> list[Vector]:
         ("infinity", "not a finite number", {"value": ["-inf"]}, {}),
         ("a blank", "blank", {"value": [""]}, {}),
         ("a thousands separator", "not a number", {"value": ["1,000"]}, {}),
-        ("more decimals than the session's", "more than the 2 decimals", {"value": ["1.001"]}, {"decimals": 3}),
+        (
+            "more decimals than the session's",
+            "more than the 2 decimals",
+            {"value": ["1.001"]},
+            {"decimals": 3},
+        ),
         ("above the upper bound", "outside the bounds", {"value": ["10.01"]}, {"value": ["10.00"]}),
         ("below the lower bound", "outside the bounds", {"value": ["-10.01"]}, {"value": ["-10.00"]}),
         (
@@ -345,7 +394,12 @@ def inputs() -> list[Vector]:
             {"value": ["2305843009213693952"], "decimals": 0} | free,
             {"value": ["2305843009213693951"]},
         ),
-        ("a number past 64 bits", "64 bits", {"value": ["9223372036854775808"], "decimals": 0} | free, {"value": ["1"]}),
+        (
+            "a number past 64 bits",
+            "64 bits",
+            {"value": ["9223372036854775808"], "decimals": 0} | free,
+            {"value": ["1"]},
+        ),
         ("one flaw in a vector", "element 3", {"value": ["1", "2", "11"]}, {"value": ["1", "2", "3"]}),
     ]
     return [

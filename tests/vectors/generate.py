@@ -1,7 +1,7 @@
 """Writes every vector file beside this one from `reference.py`; the same bytes each time.
 
-    python -m tests.vectors.generate            # all but HPKE, which is random: `recorded.json` holds it
-    python -m tests.vectors.generate record     # records HPKE again, for when the session below changes
+python -m tests.vectors.generate            # all but HPKE, which is random: `recorded.json` holds it
+python -m tests.vectors.generate record     # records HPKE again, for when the session below changes
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ Vector = dict[str, Any]
 
 def hashing() -> list[Vector]:
     """pack, digest, derive, expand."""
-    packed = [("empty", []), ("text", ["alice", "bob"]), ("moved boundary", ["aliceb", "ob"]), ("bytes", [b"\0\xff", ""])]
+    packed: list[tuple[str, list[bytes | str]]] = [
+        ("empty", []),
+        ("text", ["alice", "bob"]),
+        ("moved boundary", ["aliceb", "ob"]),
+        ("bytes", [b"\0\xff", ""]),
+    ]
     seed = story.secret("seed of the hashing vectors")
     vectors: list[Vector] = [
         {
@@ -43,7 +48,12 @@ def hashing() -> list[Vector]:
         {
             "name": f"derive: {name}",
             "kind": "derive",
-            "given": {"seed": seed.hex(), "label": "example", "context": [_part(each) for each in context], "length": size},
+            "given": {
+                "seed": seed.hex(),
+                "label": "example",
+                "context": [_part(each) for each in context],
+                "length": size,
+            },
             "expect": {"bytes": reference.derive(seed, "example", *context, length=size).hex()},
         }
         for name, context, size in derived

@@ -22,7 +22,7 @@ PIECE = (1 << 20) - 16  # bytes of a body in one chunk
 MODULUS = 1 << 64
 
 
-# -- §4.1 hashing and derivation ------------------------------------------------------------------------
+# -- §4.1 hashing and derivation ------------------------------------------------------------------
 
 
 def pack(label: str, *parts: bytes | str) -> bytes:
@@ -56,7 +56,7 @@ def expand(seed: bytes, count: int) -> list[int]:
     return [int.from_bytes(stream[at : at + 8], "little") for at in range(0, 8 * count, 8)]
 
 
-# -- §4.2 JSON and frames ---------------------------------------------------------------------------------
+# -- §4.2 JSON and frames ---------------------------------------------------------------------------
 
 
 def canonical(statement: dict[str, Any]) -> bytes:
@@ -75,7 +75,7 @@ def public_identity(identity: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(identity).public_key().public_bytes_raw()
 
 
-# -- §4.5 sealing -------------------------------------------------------------------------------------------
+# -- §4.5 sealing -------------------------------------------------------------------------------------
 
 
 def sealing_private(seed: bytes) -> bytes:
@@ -106,7 +106,7 @@ def _decapsulate(seed: bytes, enc: bytes) -> bytes:
 
 def hpke_open(seed: bytes, sealed: bytes, info: bytes) -> bytes:
     """RFC 9180, §5.1 and §6.1, base mode: KEM 0x647a, KDF 0x0001, AEAD 0x0002."""
-    suite = b"HPKE" + bytes.fromhex("647a" "0001" "0002")
+    suite = b"HPKE" + bytes.fromhex("647a00010002")
 
     def labeled_extract(salt: bytes, label: bytes, ikm: bytes) -> bytes:
         return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + ikm, "sha256")
@@ -140,7 +140,7 @@ def chunks(key: bytes, body: bytes, piece: int = PIECE) -> list[bytes]:
     ]
 
 
-# -- §4.3, §4.6 views, shares, openings -----------------------------------------------------------------------
+# -- §4.3, §4.6 views, shares, openings -----------------------------------------------------------------
 
 
 def view_digest(session: str, begin: bytes) -> bytes:
@@ -148,7 +148,9 @@ def view_digest(session: str, begin: bytes) -> bytes:
     return digest("view", session, begin)
 
 
-def split(x: Sequence[int], holders: Sequence[str], explicit: str, seed: bytes) -> dict[str, bytes | list[int]]:
+def split(
+    x: Sequence[int], holders: Sequence[str], explicit: str, seed: bytes
+) -> dict[str, bytes | list[int]]:
     """A seed for each holder but one, and what is left for that one."""
     seeds = {holder: derive(seed, "share", holder) for holder in holders if holder != explicit}
     rest = [value % MODULUS for value in x]

@@ -137,7 +137,7 @@ def payload(header_fields: dict[str, Any], body: bytes, signer: str) -> bytes:
     return reference.sign_letter(identity(signer), reference.canonical(header_fields), body)
 
 
-# -- the one thing that is random: HPKE ----------------------------------------------------------------------
+# -- the one thing that is random: HPKE ----------------------------------------------------------------
 
 
 def record() -> None:
@@ -169,7 +169,7 @@ def recorded() -> bytes:
     return bytes.fromhex(fields["alice to bob"])
 
 
-# -- sealed letters ------------------------------------------------------------------------------------------
+# -- sealed letters ------------------------------------------------------------------------------------
 
 
 def slot(step: str, content: bytes, *, opens: bool) -> dict[str, Any]:
@@ -314,7 +314,9 @@ def vectors() -> list[dict[str, Any]]:
                 "inputs": list(PARTIES),
                 "commitments": [commitment(party).hex() for party in PARTIES],
             },
-            "expect": {"transcript": reference.transcript(view(), PARTIES, [commitment(p) for p in PARTIES]).hex()},
+            "expect": {
+                "transcript": reference.transcript(view(), PARTIES, [commitment(p) for p in PARTIES]).hex()
+            },
         },
         {
             "name": "the answer",

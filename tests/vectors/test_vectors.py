@@ -199,7 +199,9 @@ def do_transcript(given: Fields) -> Fields:
 
 
 OPERATIONS: dict[str, Callable[[Fields], Fields]] = {
-    name.removeprefix("do_"): operation for name, operation in list(globals().items()) if name.startswith("do_")
+    name.removeprefix("do_"): operation
+    for name, operation in list(globals().items())
+    if name.startswith("do_")
 }
 
 

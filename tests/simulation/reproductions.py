@@ -1,0 +1,54 @@
+"""Schedules that once failed, each under the name of what it showed.  They stay."""
+
+from __future__ import annotations
+
+from protocol.messages import Step
+from tests.simulation.schedule import BrokerReset, Crash, Leave, Schedule, Vanish
+
+REPRODUCTIONS: dict[str, Schedule] = {
+    # An input party waits for the confirms of result parties that wait themselves, and names those.
+    "a compute party gone before its reveal, seen from input parties": Schedule(
+        seed=100038,
+        inputs=("p0", "p3", "p7", "p5"),
+        compute=("p4", "p2"),
+        results=("p1", "p6", "p8"),
+        min_inputs=4,
+        function="sum",
+        length=1,
+        public=True,
+        double=0.2,
+        delay=0,
+        operations=(Vanish("p4", Step.REVEAL, 0, None),),
+    ),
+    "a compute party that vanishes twice": Schedule(
+        seed=100012,
+        inputs=("p3", "p2", "p1", "p7", "p9"),
+        compute=("p11", "p6"),
+        results=("p0", "p4", "p10", "p8", "p5"),
+        min_inputs=5,
+        length=40,
+        within=60_000,
+        delay=0,
+        operations=(
+            Vanish("p11", Step.BEGIN, 2, 4408),
+            Vanish("p11", Step.REVEAL, 0, None),
+            Leave("p9", 5431, 9585),
+            BrokerReset(19),
+        ),
+    ),
+    "a crash while the retained letters are cleared": Schedule(
+        seed=20031,
+        inputs=("p2",),
+        compute=("p3", "p0"),
+        results=("p1",),
+        min_inputs=1,
+        function="sum",
+        double=0.2,
+        operations=(
+            Vanish("p0", Step.RECEIVED, 0, 24642),
+            Crash(31, committed=True),
+            Crash(122, committed=True),
+            Crash(61, committed=False),
+        ),
+    ),
+}

@@ -1,0 +1,106 @@
+"""Random schedules of faults: each ends in the right number or in a named abort.
+
+This is the short form; `python -m tests.simulation` runs thousands.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from party_node.active import ActiveSession
+from party_node.journal import Journal
+from party_node.post import Sent
+from protocol.messages import Step
+from protocol.session import Outgoing, Session
+from tests.simulation.reproductions import REPRODUCTIONS
+from tests.simulation.run import simulate
+from tests.simulation.schedule import Crash, Late, Schedule, generate
+
+SCHEDULES, BLOCK = 300, 20
+PARTIES = tuple(f"p{number}" for number in range(50))
+
+
+@pytest.mark.parametrize("first", range(0, SCHEDULES, BLOCK))
+def test_every_schedule_ends_in_the_right_number_or_a_named_abort(first: int) -> None:
+    for seed in range(first, first + BLOCK):
+        simulate(generate(seed, largest=9))
+
+
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_what_once_failed_does_not_fail_again(name: str) -> None:
+    simulate(REPRODUCTIONS[name])
+
+
+def test_fifty_parties_of_whom_three_compute_end_in_the_right_number() -> None:
+    schedule = Schedule(
+        seed=1,
+        inputs=PARTIES,
+        compute=PARTIES[:3],
+        results=PARTIES[2:5],
+        min_inputs=40,
+        lose=0.05,
+        double=0.05,
+        delay=50,
+        operations=(Late("p7", 20_000), Crash(500, committed=True), Crash(700, committed=False)),
+    )
+    assert simulate(schedule) == "completed"
+
+
+def test_sixteen_parties_who_all_do_everything_end_in_the_right_number() -> None:
+    everybody = PARTIES[:16]
+    assert simulate(Schedule(2, everybody, everybody, everybody, 16, length=3, lose=0.05)) == "completed"
+
+
+def test_the_same_seed_gives_the_same_schedule() -> None:
+    assert generate(7) == generate(7)
+    assert len({repr(generate(seed)) for seed in range(50)}) == 50
+
+
+# -- the judge is not blind: each promise is broken once, and the schedules must show it ---------------------
+
+TRIO = PARTIES[:3]
+CRASHES = tuple(Crash(action, committed=action % 2 == 0) for action in (9, 14, 19, 26, 33))
+TROUBLED = [Schedule(seed, TRIO, TRIO, TRIO, 3, lose=0.2, operations=CRASHES) for seed in range(5)]
+
+
+def assert_noticed(complaint: str) -> None:
+    """At least one of the troubled schedules fails, for this reason."""
+    with pytest.raises(AssertionError, match=complaint):
+        for schedule in TROUBLED:
+            simulate(schedule)
+
+
+def test_the_troubled_schedules_complete_with_nothing_broken() -> None:
+    assert {simulate(schedule) for schedule in TROUBLED} == {"completed"}
+
+
+def test_letters_sealed_anew_after_a_crash_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "outbox", lambda _self, _session: [])
+    monkeypatch.setattr(Journal, "sent", lambda _self, _session, _part: None)
+    assert_noticed("two different payloads under .*(share|reveal)")
+
+
+def test_arrivals_that_are_not_written_down_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "arrivals", lambda _self, _session: iter(()))
+    assert_noticed("LocalProtocolError|payloads|aborted|State")
+
+
+def test_a_seed_that_is_drawn_again_after_a_crash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ActiveSession, "_rejoin", lambda _self, _row: None)
+    assert_noticed(".")
+
+
+def test_a_wrong_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Session._commit_to
+    monkeypatch.setattr(Session, "_commit_to", lambda self, inputs: honest(self, inputs[:-1]))
+    assert_noticed("wrong answer|counted")
+
+
+def test_letters_that_are_never_asked_for_again_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "waiting_for", lambda _self: [])
+    assert_noticed(".")
+
+
+def test_secrets_that_stay_behind_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "forget_secrets", lambda _self, _session: None)
+    assert_noticed("keeps its seed")
