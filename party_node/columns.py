@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.encoding import MOST_DECIMALS
 from protocol.errors import InputError
 
 if TYPE_CHECKING:
@@ -138,10 +139,28 @@ def from_query(source: str, query: str, directory: Path) -> Column:
                 raise InputError(
                     f"{source}: {len(answer.columns)} columns ({names}), expected 1", "select one"
                 )
+            if (typed := _typed(answer)) is not None:
+                return typed
             answer.project(_CELL.format("#1")).create("chosen")
             return _parsed(database)
     except duckdb.Error as error:
         raise InputError(f"{source}: {_without_data(error)}", f"paths in it start at {directory}") from None
+
+
+_INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
+
+
+def _typed(answer: duckdb.DuckDBPyRelation) -> Column | None:
+    """Integers and decimals of up to 64 bits need no text; None for other types, and where one is NULL."""
+    kind = str(answer.types[0])
+    decimal = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind)
+    if kind not in _INTEGERS and (decimal is None or int(decimal[1]) > MOST_DECIMALS):
+        return None
+    scale = int(decimal[2]) if decimal else 0
+    # A decimal's text has exactly `scale` places; a product could leave its type.
+    cell = "replace(CAST(#1 AS VARCHAR), '.', '')" if decimal else "#1"
+    digits = answer.project(f"CAST({cell} AS BIGINT) AS digits").fetchnumpy()["digits"]
+    return None if np.ma.is_masked(digits) else _with_fewest_decimals(np.asarray(digits), scale)
 
 
 def _without_data(error: duckdb.Error) -> str:

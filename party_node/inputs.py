@@ -63,6 +63,9 @@ def _scaled(column: Column, unscaled: Exact) -> Exact:
     )
     scale = max(0, -int(column.tens.min()))
     shift = column.tens + scale
+    if not shift.any():
+        units = column.digits.reshape(unscaled.units.shape)
+        return dataclasses.replace(unscaled, units=units, scale=scale)
     factor = _POWERS[np.minimum(shift, MOST_DECIMALS)]
     # Two comparisons, because np.abs(−2^63) overflows.
     too_large = (column.digits > LARGEST // factor) | (column.digits < -(LARGEST // factor))

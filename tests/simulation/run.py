@@ -178,7 +178,7 @@ def _values(schedule: Schedule) -> dict[str, str | list[str]]:
 
 
 def simulate(schedule: Schedule) -> str:
-    """Run a schedule to its end and say how it ended; AssertionError, with the schedule, if a promise was broken."""
+    """Run a schedule to its end and say how it ended; AssertionError if a promise was broken."""
     with parts_of(schedule.part_bytes):
         return _judged(Run(schedule))
 
@@ -199,8 +199,9 @@ def _judged(run: Run) -> str:
         check_endings(run)
         check_remains(run)
         return summary(run)
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{run.schedule!r}") from error
+    except BaseException as error:
+        error.add_note(repr(run.schedule))
+        raise
     finally:
         run.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -187,7 +188,16 @@ def test_an_identical_duplicate_of_every_letter_is_harmless() -> None:
     assert_completed(network, session)
 
 
-@pytest.mark.parametrize("step", [Step.JOIN, Step.RECEIVED, Step.CONFIRM])
+def assert_bob_is_named(network: Network, session: str) -> None:
+    """Everybody but him ends with his name, and nobody calls him silent."""
+    for name in ("alice", "carlos", "david"):
+        ending = network.outcomes(session)[name].ending
+        assert ending is not None
+        assert ending.reason is AbortReason.CONTRADICTION
+        assert (ending.culprit, ending.silent) == ("bob", ())
+
+
+@pytest.mark.parametrize("step", [Step.JOIN, Step.RECEIVED])
 def test_a_differing_duplicate_aborts_and_names_its_sender(step: Step) -> None:
     network = colleagues()
     post = Post("bob", network.keys["bob"], "sotto")
@@ -195,21 +205,30 @@ def test_a_differing_duplicate_aborts_and_names_its_sender(step: Step) -> None:
     def different(sent: Publication) -> Publication:
         if sent.topic.split("/")[5] != "bob":
             return sent
-        body = parse(sent.payload).body.replace(b"A", b"B", 1).replace(b'","carlos"', b'"', 1)
-        (other,) = post.plain(session, step, ALL, body)
-        return post.publication(session, other)
+        body = parse(sent.payload).body
+        at = body.rindex(b'":"') + 3  # the first letter of a key or of a digest
+        other = b"A" if body[at : at + 1] == b"B" else b"B"
+        (part,) = post.plain(session, step, ALL, body[:at] + other + body[at + 1 :])
+        return post.publication(session, part)
 
-    injected = inject(network, step, different)
+    inject(network, step, different)
     spec = network.spec(Average())
     session = session_id(spec.encode())
     network.announce(spec)
     network.run()
-    assert injected
-    for name in ("alice", "carlos", "david"):
-        ending = network.outcomes(session)[name].ending
-        assert ending is not None
-        assert ending.culprit == "bob"
-        assert ending.silent == ()
+    assert_bob_is_named(network, session)
+
+
+@pytest.mark.parametrize("step", [Step.SHARE, Step.REVEAL])
+def test_a_differing_duplicate_of_a_sealed_letter_aborts_and_names_its_sender(step: Step) -> None:
+    twin, network = colleagues(), colleagues()  # one seed: the same keys and session, sealed another time
+    assert twin.announce(twin.spec(Average())) == session_id((spec := network.spec(Average())).encode())
+    twin.run()
+    others = {sent.topic: sent for sent in twin.tap}
+    inject(network, step, lambda sent: others[sent.topic] if sent.topic.split("/")[5] == "bob" else sent)
+    session = network.announce(spec)
+    network.run()
+    assert_bob_is_named(network, session)
 
 
 # -- announcements that are not believed --------------------------------------------------------------------
@@ -326,7 +345,7 @@ def test_a_vector_of_another_length_aborts_with_the_lengths_and_no_share_is_sent
 
 def test_an_input_out_of_bounds_is_refused_without_a_number_and_no_share_is_sent() -> None:
     network = colleagues()
-    session = network.announce(network.spec(Average(lower="0", upper="3500")))
+    session = network.announce(network.spec(Average(lower=Decimal(0), upper=Decimal(3500))))
     network.run()
     assert steps(network)[Step.SHARE] == 0
     for name in ("bob", "carlos", "david"):

@@ -5,13 +5,18 @@ This is the short form; `python -m tests.simulation` runs thousands.
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from party_node.active import ActiveSession
-from party_node.journal import Journal
+from party_node.journal import Journal, SessionRow
+from party_node.node import Node
 from party_node.post import Sent
-from protocol.messages import Step
-from protocol.session import Outgoing, Session
+from protocol.errors import LocalProtocolError
+from protocol.functionalities.average import Average
+from protocol.letters import Assembler
+from protocol.session import Session
 from tests.simulation.reproductions import REPRODUCTIONS
 from tests.simulation.run import simulate
 from tests.simulation.schedule import Crash, Late, Schedule, generate
@@ -65,9 +70,13 @@ TROUBLED = [Schedule(seed, TRIO, TRIO, TRIO, 3, lose=0.2, operations=CRASHES) fo
 
 def assert_noticed(complaint: str) -> None:
     """At least one of the troubled schedules fails, for this reason."""
-    with pytest.raises(AssertionError, match=complaint):
-        for schedule in TROUBLED:
-            simulate(schedule)
+    with pytest.raises((AssertionError, LocalProtocolError, sqlite3.Error), match=complaint):
+        _simulate_all()
+
+
+def _simulate_all() -> None:
+    for schedule in TROUBLED:
+        simulate(schedule)
 
 
 def test_the_troubled_schedules_complete_with_nothing_broken() -> None:
@@ -75,25 +84,41 @@ def test_the_troubled_schedules_complete_with_nothing_broken() -> None:
 
 
 def test_letters_sealed_anew_after_a_crash_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Journal, "outbox", lambda _self, _session: [])
-    monkeypatch.setattr(Journal, "sent", lambda _self, _session, _part: None)
+    def rejoin(self: ActiveSession, row: SessionRow) -> None:
+        self._send(self.machine.join(self._seal.public_key, row.joined))
+
+    def sent(self: Journal, session: str, part: Sent) -> None:
+        where = "DELETE FROM outbox WHERE (session, step, recipient, part) = (?, ?, ?, ?)"
+        self._write(where, session, part.step, part.to, part.part)
+        honest(self, session, part)
+
+    honest = Journal.sent
+    monkeypatch.setattr(ActiveSession, "_rejoin", rejoin)
+    monkeypatch.setattr(Journal, "sent", sent)
     assert_noticed("two different payloads under .*(share|reveal)")
 
 
 def test_arrivals_that_are_not_written_down_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Journal, "arrivals", lambda _self, _session: iter(()))
-    assert_noticed("LocalProtocolError|payloads|aborted|State")
+    monkeypatch.setattr(Journal, "arrived", lambda _self, _session, _number, _now, _payload: None)
+    assert_noticed("two different payloads|never heard|aborted|is still")
 
 
-def test_a_seed_that_is_drawn_again_after_a_crash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ActiveSession, "_rejoin", lambda _self, _row: None)
-    assert_noticed(".")
+def test_a_session_that_is_not_taken_up_after_a_crash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "resume", lambda _self, _now: None)
+    assert_noticed("never heard|aborted|is still|Outcome")
 
 
 def test_a_wrong_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Session._commit_to
-    monkeypatch.setattr(Session, "_commit_to", lambda self, inputs: honest(self, inputs[:-1]))
-    assert_noticed("wrong answer|counted")
+    honest = Average.decode
+    monkeypatch.setattr(Average, "decode", lambda self, opened, inputs: honest(self, opened, inputs + 1))
+    assert_noticed("has a wrong answer")
+
+
+def test_a_party_accused_of_a_harmless_repetition_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    repeated = Assembler.knows
+    monkeypatch.setattr(Assembler, "conflicts", repeated)
+    monkeypatch.setattr(Assembler, "knows", lambda _self, _part: False)
+    assert_noticed("contradiction")
 
 
 def test_letters_that_are_never_asked_for_again_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

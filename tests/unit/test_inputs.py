@@ -416,3 +416,27 @@ def test_a_file_that_we_may_not_read_is_refused(tmp_path: Path) -> None:
 def test_the_shape_shown_of_an_input_is_all_that_is_shown() -> None:
     assert repr(literal("3800")) == "Exact(<redacted>, shape=())"
     assert os.linesep not in repr(literal(("1", "2")))
+
+
+@pytest.mark.parametrize(
+    ("query", "units", "scale"),
+    [
+        ("SELECT 123456789012345678::BIGINT AS v", 123456789012345678, 0),
+        ("SELECT -128::TINYINT AS v", -128, 0),
+        ("SELECT 99999999999999.9999::DECIMAL(18,4) AS v", 999999999999999999, 4),
+        ("SELECT -0.0001::DECIMAL(18,4) AS v", -1, 4),
+        ("SELECT -0.123456789012345678::DECIMAL(18,18) AS v", -123456789012345678, 18),
+        ("SELECT 1.50::DECIMAL(9,2) AS v", 15, 1),
+    ],
+)
+def test_typed_columns_are_exact_without_passing_through_text(
+    query: str, units: int, scale: int, tmp_path: Path
+) -> None:
+    value = inputs.load("x", InputSource(query=query), tmp_path)
+    assert (int(value.units), value.scale) == (units, scale)
+
+
+def test_a_null_among_integers_is_refused_with_its_row(tmp_path: Path) -> None:
+    query = "SELECT v FROM (VALUES (1), (NULL), (3)) AS t(v)"
+    with pytest.raises(InputError, match="row 2: blank"):
+        inputs.load("x", InputSource(query=query), tmp_path)
