@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
@@ -13,8 +14,8 @@ from protocol.ring import BYTES, Ring
 from protocol.transcript import pack
 
 SEED_BYTES = 32
-_BLOCK = 1 << 20  # bytes; the zeros that the keystream is XORed onto are reused in pieces of this size
-_ZEROS = bytes(_BLOCK)
+_BLOCK = 1 << 14  # elements of keystream made at a time
+_ZEROS = memoryview(bytes(_BLOCK * BYTES))  # what the keystream is XORed onto
 _FIXED_NONCE = bytes(16)  # fixed because each seed is expanded once, into one keystream
 
 
@@ -46,12 +47,25 @@ class Seed:
         """`length` bytes for one purpose, as `derive`."""
         return HKDFExpand(SHA256(), length, pack(label, *context)).derive(self._raw)
 
-    def expand(self, shape: tuple[int, ...]) -> Ring:
-        """PRG(seed): uniform ring elements, the AES-256-CTR keystream [SP 800-38A, §6.5]."""
-        elements = np.empty(shape, dtype="<u8")
-        out = elements.reshape(-1).view(np.uint8).data
+    def blocks(self, length: int) -> Iterator[tuple[slice, Ring]]:
+        """PRG(seed), `length` uniform ring elements, block by block with each block's place.
+
+        The AES-256-CTR keystream [SP 800-38A, §6.5], read little endian.  A block is overwritten by the
+        next one: it stays in the processor's cache, which makes this several times faster than a whole
+        vector.
+        """
         stream = Cipher(algorithms.AES256(self._raw), modes.CTR(_FIXED_NONCE)).encryptor()
-        for start in range(0, elements.size * BYTES, _BLOCK):
-            piece = out[start : start + _BLOCK]
-            stream.update_into(_ZEROS[: len(piece)], piece)
-        return elements.astype(np.uint64, copy=False)
+        buffer = np.empty(min(length, _BLOCK), dtype="<u8")
+        raw = buffer.view(np.uint8).data
+        for start in range(0, length, _BLOCK):
+            count = min(_BLOCK, length - start)
+            stream.update_into(_ZEROS[: count * BYTES], raw[: count * BYTES])
+            yield slice(start, start + count), buffer[:count].astype(np.uint64, copy=False)
+
+    def expand(self, shape: tuple[int, ...]) -> Ring:
+        """PRG(seed) as uint64[shape]."""
+        elements = np.empty(shape, dtype=np.uint64)
+        flat = elements.reshape(-1)
+        for place, block in self.blocks(flat.size):
+            flat[place] = block
+        return elements

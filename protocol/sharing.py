@@ -25,6 +25,15 @@ class Share:
     def __repr__(self) -> str:
         return "Share(<redacted>)"
 
+    def add_to(self, total: Ring) -> None:
+        """total += share, in place."""
+        if not isinstance(self.content, Seed):
+            total += self.content
+            return
+        flat = total.reshape(-1)
+        for place, block in self.content.blocks(flat.size):
+            flat[place] += block
+
     def elements(self, shape: tuple[int, ...]) -> Ring:
         """The share as uint64[shape]."""
         return self.content.expand(shape) if isinstance(self.content, Seed) else self.content
@@ -37,8 +46,10 @@ def split(x: Ring, holders: Sequence[str], explicit: str, seed: Seed) -> dict[st
     """
     seeds = {holder: seed.derive("share", holder) for holder in holders if holder != explicit}
     rest = x.copy()
+    flat = rest.reshape(-1)
     for each in seeds.values():
-        rest -= each.expand(x.shape)
+        for place, block in each.blocks(flat.size):
+            flat[place] -= block
     return {holder: Share(seeds.get(holder, rest)) for holder in holders}
 
 
@@ -46,7 +57,7 @@ def add(shares: Iterable[Share], shape: tuple[int, ...]) -> Ring:
     """[x + y + …]_j = [x]_j + [y]_j + …: addition needs no communication."""
     total = np.zeros(shape, dtype=np.uint64)
     for share in shares:
-        total += share.elements(shape)
+        share.add_to(total)
     return total
 
 

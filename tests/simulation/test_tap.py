@@ -59,7 +59,8 @@ def tapped(seed: int = 1, length: int | None = None, **fields: object) -> tuple[
         name: {"raise": one() if length is None else [one() for _ in range(length)]} for name in PARTIES
     }
     network = Network(values, seed=seed, keep=3_600_000)
-    session = network.announce(network.spec(Average() if seed % 2 else Sum(), **fields))
+    function = Average() if seed % 2 else Sum()
+    session = network.announce(network.spec(function, "raise", 60_000, **fields))
     network.run(until=START + 10_000)
     assert {str(each.state) for each in network.outcomes(session).values()} == {"completed"}
     return network, session

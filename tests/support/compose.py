@@ -21,7 +21,7 @@ _UNDERSTOOD = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Service:
     """One service: what runs, and all that it finds in its container."""
 

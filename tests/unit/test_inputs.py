@@ -422,7 +422,7 @@ def test_the_shape_shown_of_an_input_is_all_that_is_shown() -> None:
     ("query", "units", "scale"),
     [
         ("SELECT 123456789012345678::BIGINT AS v", 123456789012345678, 0),
-        ("SELECT -128::TINYINT AS v", -128, 0),
+        ("SELECT (-128)::TINYINT AS v", -128, 0),
         ("SELECT 99999999999999.9999::DECIMAL(18,4) AS v", 999999999999999999, 4),
         ("SELECT -0.0001::DECIMAL(18,4) AS v", -1, 4),
         ("SELECT -0.123456789012345678::DECIMAL(18,18) AS v", -123456789012345678, 18),
@@ -432,11 +432,11 @@ def test_the_shape_shown_of_an_input_is_all_that_is_shown() -> None:
 def test_typed_columns_are_exact_without_passing_through_text(
     query: str, units: int, scale: int, tmp_path: Path
 ) -> None:
-    value = inputs.load("x", InputSource(query=query), tmp_path)
+    value = load("x", InputSource(query=query), tmp_path)
     assert (int(value.units), value.scale) == (units, scale)
 
 
 def test_a_null_among_integers_is_refused_with_its_row(tmp_path: Path) -> None:
     query = "SELECT v FROM (VALUES (1), (NULL), (3)) AS t(v)"
     with pytest.raises(InputError, match="row 2: blank"):
-        inputs.load("x", InputSource(query=query), tmp_path)
+        load("x", InputSource(query=query), tmp_path)

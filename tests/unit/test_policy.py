@@ -1,0 +1,141 @@
+"""What cannot be believed is not answered; what this node does not want is refused with a coarse code."""
+
+from collections.abc import Callable
+from hashlib import sha256
+
+import pytest
+
+from party_node import policy
+from party_node.policy import CLOCK_SKEW
+from party_node.roster import Roster
+from protocol.errors import SpecError
+from protocol.letters import ALL, Part
+from protocol.messages import RefusalCode, Step
+from protocol.spec import SessionSpec, session_id
+from tests.support.sessions import NOW, PARTIES, flipped, make_part, make_spec
+
+KEYS = {name: sha256(name.encode()).digest() for name in (*PARTIES, "coordinator", "rival")}
+ROSTER = Roster(
+    {name: KEYS[name] for name in PARTIES},
+    {"coordinator": KEYS["coordinator"], "rival": KEYS["rival"]},
+)
+
+
+def announcement(
+    spec: SessionSpec, sender: str | None = None, change: Callable[[bytes], bytes] = lambda body: body
+) -> Part:
+    """A spec as a coordinator sends it, under the id of what it sends."""
+    body = change(spec.encode())
+    return make_part(session_id(body), Step.ANNOUNCE, sender or spec.coordinator, ALL, body)
+
+
+def ignored(part: Part, now: int = NOW) -> SpecError:
+    with pytest.raises(SpecError) as caught:
+        policy.believe(part, ROSTER, now)
+    return caught.value
+
+
+# -- what is believed --------------------------------------------------------------------------------
+
+
+def test_an_announcement_of_a_coordinator_in_time_is_believed() -> None:
+    spec = make_spec()
+    assert policy.believe(announcement(spec), ROSTER, NOW) == spec
+
+
+@pytest.mark.parametrize("at", [0, 20, -3])
+def test_altered_bytes_under_the_id_of_the_original_are_ignored(at: int) -> None:
+    body = make_spec().encode()
+    part = make_part(session_id(body), Step.ANNOUNCE, "coordinator", ALL, flipped(body, at))
+    assert ignored(part).message == "an announcement from coordinator whose id is not the hash of its spec"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.replace(b'"version":1', b'"version":2'),
+        lambda body: body[:-1] + b',"surplus":1}',
+        lambda body: body + b" ",
+        lambda body: body.replace(b'"sum"', b'"exec"'),
+        lambda body: body[:-1],
+        lambda _: b"",
+    ],
+    ids=["version", "unknown field", "white space", "unknown function", "cut", "empty"],
+)
+def test_a_spec_that_does_not_decode_is_ignored_even_under_its_own_id(
+    change: Callable[[bytes], bytes],
+) -> None:
+    error = ignored(announcement(make_spec(), change=change))
+    assert error.message.startswith("sessionspec: ")
+    assert error.hint == "does the coordinator run the same version?"
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "sender"),
+    [("coordinator", "rival"), ("alice", "alice"), ("alice", "coordinator"), ("eve", "eve")],
+)
+def test_only_coordinators_announce_and_only_their_own_sessions(coordinator: str, sender: str) -> None:
+    error = ignored(announcement(make_spec(coordinator=coordinator), sender))
+    assert error.message == f"{sender} announces a session of {coordinator}"
+    assert "[coordinators]" in error.hint
+
+
+def test_a_session_is_believed_until_the_time_to_join_is_over() -> None:
+    part = announcement(make_spec())
+    assert policy.believe(part, ROSTER, NOW + 999)
+    assert ignored(part, NOW + 1000).message == "the time to join is over"
+
+
+def test_a_clock_may_be_ahead_by_so_much_and_no_more() -> None:
+    part = announcement(make_spec())
+    assert policy.believe(part, ROSTER, NOW - CLOCK_SKEW)
+    error = ignored(part, NOW - CLOCK_SKEW - 1)
+    assert error.message == "announced 120 s in the future"
+    assert "NTP" in error.hint
+
+
+# -- what is refused ---------------------------------------------------------------------------------
+
+
+def refusal(spec: SessionSpec, me: str = "alice", inputs: tuple[str, ...] = ("raise",)) -> tuple[object, ...]:
+    found = policy.refuse(spec, me, ROSTER, inputs)
+    assert found is not None
+    assert found.hint
+    return found.code, found.detail
+
+
+def test_a_spec_among_known_parties_over_a_known_input_is_taken_part_in() -> None:
+    assert policy.refuse(make_spec(), "alice", ROSTER, ["bonus", "raise"]) is None
+
+
+def test_an_unknown_input_is_refused_and_the_known_ones_are_for_our_own_log() -> None:
+    found = policy.refuse(make_spec(), "alice", ROSTER, ["wage", "bonus"])
+    assert found is not None
+    assert (found.code, found.detail) == (RefusalCode.INPUT, "no input is named raise")
+    assert found.hint == "inputs in this node's config: bonus, wage"
+    nothing = policy.refuse(make_spec(), "alice", ROSTER, [])
+    assert nothing is not None
+    assert nothing.hint.endswith(": none")
+
+
+def test_whoever_brings_no_input_needs_none() -> None:
+    spec = make_spec(inputs=("bob", "carlos"), compute=("alice", "bob"), results=("david",))
+    for name in ("alice", "david"):
+        assert policy.refuse(spec, name, ROSTER, []) is None
+    assert policy.refuse(spec, "bob", ROSTER, []) is not None
+
+
+def test_a_member_that_is_not_in_the_roster_is_refused() -> None:
+    spec = make_spec(results=(*PARTIES, "eve"))
+    assert refusal(spec) == (RefusalCode.SPEC, "eve is not in the roster")
+
+
+@pytest.mark.parametrize("name", ["bob", "alice"])
+def test_another_key_than_the_pinned_one_is_refused_be_it_anothers_or_ours(name: str) -> None:
+    keys = {each: KEYS[each] for each in PARTIES} | {name: bytes(32)}
+    assert refusal(make_spec(members=keys)) == (RefusalCode.SPEC, f"{name} has another key in the roster")
+
+
+def test_a_coordinator_can_be_a_member_under_its_pinned_key() -> None:
+    spec = make_spec(results=(*PARTIES, "coordinator"))
+    assert policy.refuse(spec, "alice", ROSTER, ["raise"]) is None
