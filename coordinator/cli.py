@@ -165,6 +165,36 @@ def up(
 
 
 @app.command()
+def init(
+    directory: ClusterDirectory,
+    broker: Annotated[str, typer.Option(help="HOST:PORT at which everybody will reach the broker")],
+    parties: Annotated[
+        str | None, typer.Option(help="parties whose keys to make as well; others enroll with their own")
+    ] = None,
+) -> None:
+    """Make the authority, the broker's and the coordinator's keys for a network of several machines."""
+    from coordinator import announce
+    from coordinator import init as network
+
+    network.init(directory, announce.names(parties) or [], broker)
+
+
+@app.command()
+def enroll(
+    name: Annotated[str, typer.Argument(help="the party's name")],
+    request: Annotated[Path, typer.Argument(help="the tls.csr that `party-node init` wrote")],
+    identity: Annotated[str, typer.Argument(help="the identity that it printed")],
+    directory: ClusterDirectory,
+) -> None:
+    """Sign a party's certificate request and add it to the roster."""
+    from coordinator import enroll as enrolment
+    from coordinator import terminal
+
+    for line in enrolment.enroll(directory, name, request, identity):
+        terminal.say(line)
+
+
+@app.command()
 def down(
     directory: ClusterDirectory,
     after: Annotated[float, typer.Option(help="seconds to wait before")] = 0.0,

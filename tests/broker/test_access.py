@@ -116,6 +116,7 @@ async def test_nobody_connects_under_another_partys_name(broker: BrokerHandle) -
                 await probe(config, "alice")
         else:  # Mosquitto makes the certificate's name the client id, whatever was asked for
             await probe(config, "alice")
+        await _speak(broker, "mallory", _connect_packet("alice"))  # without a will that gives it away
         bob.transport.send(letter("bob", "alice"), b"still there?")
         await alice.receives(letter("bob", "alice"), b"still there?")
         assert alice.connections == 1
@@ -215,6 +216,20 @@ async def test_trouble_is_told_once(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert "".join(capsys.readouterr()).count("nothing listens") == 1
+
+
+async def test_who_publishes_and_leaves_in_one_breath_is_heard(broker: BrokerHandle) -> None:
+    bob = Client(broker.config("bob"), "bob", letters_to("bob"))
+    topics = [letter("alice", "bob", part).encode() for part in range(1000)]
+    bodies = [len(topic).to_bytes(2, "big") + topic + b"x" for topic in topics]
+    publications = b"".join(bytes([0x30, len(body)]) + body for body in bodies)
+    async with running(bob):
+        context = tls_context(broker.config("alice"))
+        reader, writer = await asyncio.open_connection("localhost", broker.port, ssl=context)
+        writer.write(_connect_packet("alice") + publications + b"\xe0\x00")
+        await bob.until(lambda client: len(client.received) == 1000)
+        await reader.read()  # the broker hangs up
+        writer.close()
 
 
 # -- garbage -----------------------------------------------------------------------------------------

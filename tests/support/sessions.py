@@ -175,7 +175,9 @@ class Table:
 
     def texts(self) -> dict[str, str | list[str]]:
         """The answers, at those who have one and have not been given a reason to doubt it."""
-        stands = {name: each.outcome for name, each in self.sessions.items() if each.state is not State.ABORTED}
+        stands = {
+            name: each.outcome for name, each in self.sessions.items() if each.state is not State.ABORTED
+        }
         return {name: each.answer.text() for name, each in stands.items() if each.answer is not None}
 
     def steps(self, sender: str) -> list[Step]:

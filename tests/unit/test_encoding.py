@@ -78,9 +78,7 @@ def test_a_vector_is_encoded_element_by_element(whole: list[int], scale: int, de
 def test_no_sum_of_inputs_at_the_limit_wraps(signs: list[int]) -> None:
     limit = encoding.limit(len(signs))
     values = [sign * limit for sign in signs]
-    encoded = [
-        encoding.encode(given_as([each]), decimals=0, lowest=-limit, highest=limit) for each in values
-    ]
+    encoded = [encoding.encode(given_as([each]), decimals=0, lowest=-limit, highest=limit) for each in values]
     assert int(ring.to_signed(np.sum(encoded, axis=0, dtype=np.uint64))[0]) == sum(values)
 
 

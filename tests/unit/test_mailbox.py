@@ -88,7 +88,11 @@ def test_our_own_letters_do_not_come_from_outside() -> None:
 def test_a_coordinator_that_takes_part_can_still_cancel_from_elsewhere() -> None:
     spec = make_spec(results=("alice", "coordinator"))
     box = Mailbox(spec, SESSION, "coordinator")
-    box.add(letter(Step.ABORT, "coordinator", body=b'{"reason":"cancelled","detail":"","silent":[],"culprit":null}'))
+    box.add(
+        letter(
+            Step.ABORT, "coordinator", body=b'{"reason":"cancelled","detail":"","silent":[],"culprit":null}'
+        )
+    )
 
 
 def test_what_does_not_belong_here_changes_nothing() -> None:

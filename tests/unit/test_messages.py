@@ -16,7 +16,9 @@ from protocol.spec import SessionSpec
 from tests.support.sessions import make_spec, repeatable, sealing_key
 
 digests = st.binary(min_size=32, max_size=32)
-names = st.from_regex(r"[a-z][a-z0-9-]{0,5}", fullmatch=True).filter(lambda name: name not in ("all", "compute"))
+names = st.from_regex(r"[a-z][a-z0-9-]{0,5}", fullmatch=True).filter(
+    lambda name: name not in ("all", "compute")
+)
 lists = st.lists(names, max_size=4).map(tuple)
 shapes = st.one_of(st.just(()), st.tuples(st.integers(1, 2**31)))
 keys = st.sampled_from(["alice", "bob"]).map(sealing_key)

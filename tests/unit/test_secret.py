@@ -49,7 +49,9 @@ def test_a_seed_of_another_length_is_refused_without_showing_it(size: int) -> No
 
 
 @repeatable
-@given(st.lists(st.tuples(st.text("aß1/", max_size=3), st.lists(st.binary(max_size=3), max_size=3)), min_size=2))
+@given(
+    st.lists(st.tuples(st.text("aß1/", max_size=3), st.lists(st.binary(max_size=3), max_size=3)), min_size=2)
+)
 def test_other_labels_and_contexts_give_other_seeds(purposes: list[tuple[str, list[bytes]]]) -> None:
     different = {(label, tuple(context)) for label, context in purposes}
     derived = {Seed(RAW).derive(label, *context).expose() for label, context in different}

@@ -144,7 +144,9 @@ def test_an_input_party_that_computes_sends_nothing_but_seeds() -> None:
 
 def test_long_shares_are_spread_over_the_compute_parties() -> None:
     table = Table(APART, {"ivy": [1, 2], "ian": [3, 4]}).start().deliver()
-    explicit = [(name, letter.to) for name, letter in table.letters if letter.step is Step.SHARE and letter.body]
+    explicit = [
+        (name, letter.to) for name, letter in table.letters if letter.step is Step.SHARE and letter.body
+    ]
     assert explicit == [("ivy", "carl"), ("ian", "cora")]
 
 
@@ -369,9 +371,7 @@ def stopped_before(step: Step, sender: str) -> tuple[Table, Part]:
     return table, withheld[0]
 
 
-@pytest.mark.parametrize(
-    ("step", "sender"), [*PLAIN_STEPS, (Step.SHARE, "carlos"), (Step.REVEAL, "carlos")]
-)
+@pytest.mark.parametrize(("step", "sender"), [*PLAIN_STEPS, (Step.SHARE, "carlos"), (Step.REVEAL, "carlos")])
 def test_a_differing_duplicate_is_a_contradiction_and_names_its_sender(step: Step, sender: str) -> None:
     def wire(reader: str, part: Part) -> list[Part]:
         hit = (part.header.step, part.header.sender, reader) == (step, sender, "bob")
