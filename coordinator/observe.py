@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from protocol import ring
 from protocol.errors import RemoteProtocolError
 from protocol.functionalities import Answer
@@ -114,6 +116,8 @@ class SessionView:
             return None
         begin = self._mail.statements(Begin, [self.spec.leader]).get(self.spec.leader)
         if begin is None:
+            return None
+        if not results[0].inputs or len(results[0].elements) != ring.BYTES * math.prod(begin.shape):
             return None
         opened = ring.from_bytes(results[0].elements, begin.shape)
         return self.spec.function.decode(opened, len(results[0].inputs))

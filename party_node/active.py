@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from party_node.journal import Journal, SessionRow
 from party_node.post import Post, Publication, Sent
 from party_node.seal import Seal
+from protocol.errors import RemoteProtocolError
 from protocol.letters import Part, parse
 from protocol.messages import RefusalCode, Request, Step
 from protocol.ring import BYTES, Ring
@@ -163,7 +164,11 @@ class ActiveSession:
             if (letter.step, letter.to) in self._outbox:  # replayed: it has its bytes already
                 continue
             if letter.recipients:
-                slots, chunks = self._seal.seal(letter, self.machine.view, self.machine.sealing_key)
+                try:
+                    slots, chunks = self._seal.seal(letter, self.machine.view, self.machine.sealing_key)
+                except RemoteProtocolError as error:
+                    self._send(self.machine.blame(error.culprit, error.message))
+                    return
                 parts = self._post.write(self.id, letter.step, letter.to, slots, chunks)
             else:
                 parts = self._post.plain(self.id, letter.step, letter.to, letter.body)

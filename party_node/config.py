@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -26,6 +27,7 @@ from pydantic import (
 )
 
 from party_node.toml import PREFIX, checked, read_toml
+from protocol.encoding import MOST_DECIMALS
 from protocol.errors import ConfigError
 from protocol.names import PATTERN, Name
 
@@ -61,6 +63,21 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+def _bound(value: object) -> object:
+    """A bound is exact: a whole number, or a decimal in quotes."""
+    if value is None or isinstance(value, Decimal):
+        return value
+    if isinstance(value, bool | float) or not isinstance(value, int | str):
+        raise ValueError('should be a whole number, or a decimal in quotes ("3171.50")')
+    try:
+        bound = Decimal(value)
+    except InvalidOperation:
+        raise ValueError("is not a decimal number") from None
+    if not bound.is_finite():
+        raise ValueError("should be finite")
+    return bound
+
+
 class BrokerConfig(_Table):
     """How to reach the MQTT broker, and who we are to it."""
 
@@ -89,6 +106,16 @@ class InputSource(_Table):
         None, description="an SQL query with one column, as in \"SELECT pay FROM 'staff.parquet'\""
     )
 
+    lower: Annotated[Decimal | None, BeforeValidator(_bound)] = Field(
+        None, description="the smallest value that this input may ever have, in quotes"
+    )
+    upper: Annotated[Decimal | None, BeforeValidator(_bound)] = Field(
+        None, description="the largest value that this input may ever have, in quotes"
+    )
+    decimals: int | None = Field(
+        None, ge=0, le=MOST_DECIMALS, description="the most decimals that this input may ever have"
+    )
+
     @model_validator(mode="after")
     def _exactly_one(self) -> InputSource:
         if sum(part is not None for part in (self.value, self.csv, self.query)) != 1:
@@ -96,6 +123,14 @@ class InputSource(_Table):
         if (self.csv is None) != (self.column is None):
             raise ValueError("csv and column go together")
         return self
+
+
+class Policy(_Table):
+    """What this node takes part in."""
+
+    min_inputs: int = Field(
+        3, ge=1, description="fewest inputs of a session that one of our inputs goes into"
+    )
 
 
 class _Daemon(_Table):
@@ -124,6 +159,7 @@ class _Daemon(_Table):
 class NodeConfig(_Daemon):
     """One party's node."""
 
+    policy: Policy = Field(default_factory=Policy, description="a table: [policy] with min_inputs")
     compute: bool = Field(True, description="true or false: whether this node offers to compute")
     keep_sessions: int = Field(
         0, ge=0, description="seconds for which an ended session can still be shown by `party-node replay`"

@@ -14,10 +14,11 @@ import structlog
 import uvloop
 
 from party_node import inputs
-from party_node.config import CoordinatorConfig, NodeConfig
+from party_node.config import CoordinatorConfig, InputSource, NodeConfig
 from party_node.identity import load_identity
 from party_node.journal import Journal
 from party_node.node import Node, Observer
+from party_node.policy import Declared
 from party_node.roster import Roster, load_roster
 from party_node.transport import Transport
 from protocol.encoding import Exact
@@ -67,7 +68,8 @@ class Daemon:
             self.roster,
             self.journal,
             base_topic=config.broker.base_topic,
-            inputs=sources.keys(),
+            inputs={name: _declared(source) for name, source in sources.items()},
+            min_inputs=config.policy.min_inputs if isinstance(config, NodeConfig) else 1,
             entropy=os.urandom,
             keep=1000 * config.keep_sessions if isinstance(config, NodeConfig) else 0,
             observe=observe,
@@ -184,6 +186,10 @@ class Daemon:
             delay = min(max(due - now_ms(), 1) / 1000, 3600.0)  # at least hourly: clocks are set
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(delay, self._guarded, self._on_time)
+
+
+def _declared(source: InputSource) -> Declared:
+    return Declared(source.lower, source.upper, source.decimals)
 
 
 def _filters(config: NodeConfig | CoordinatorConfig, *, sealed: bool) -> list[str]:

@@ -30,6 +30,7 @@ from protocol.secret import Seed
 from protocol.states import Ending, Outcome, State
 from protocol.transcript import digest
 
+INPUT_FILE = "input"
 MEMORY = ":memory:"  # SQLite's name for a journal without a file
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -84,6 +85,7 @@ class Journal:
         folder = None if path == MEMORY else Path(path).parent
         self._spool = Spool(folder and folder / "spool")
         self._answers = Spool(folder and folder / "answers")
+        self._leftovers: list[tuple[str, str | None]] = []  # files to delete once the commit is safe
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -106,6 +108,11 @@ class Journal:
                 "run the version of the program that wrote it until its sessions have ended",
             )
 
+    def tidy(self) -> None:
+        """Delete what a crash left behind; only for the node that owns the journal, as it starts."""
+        known = self._db.execute("SELECT id, seed IS NULL FROM session").fetchall()
+        self._spool.tidy({session: bool(forgotten) for session, forgotten in known}, INPUT_FILE)
+
     def close(self) -> None:
         """Undo what was not committed and close the file."""
         self._db.close()
@@ -121,6 +128,14 @@ class Journal:
         """Make durable all that was written since the last commit."""
         if self._db.in_transaction:
             self._db.execute("COMMIT")
+        for session, name in self._leftovers:
+            self._spool.drop(session, name)
+        self._leftovers.clear()
+
+    def scrub(self) -> None:
+        """Overwrite deleted secrets in the write-ahead log too.  Not inside a transaction."""
+        self.commit()
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def announced(self, session: str, announce: bytes, now: int) -> None:
         """A session that we coordinate and have no part in."""
@@ -137,7 +152,7 @@ class Journal:
         )
         if value is not None:
             raw = value.tobytes()
-            kept = self._spool.keep(session, "input", raw)
+            kept = self._spool.keep(session, INPUT_FILE, raw)
             row = (session, json.dumps(value.shape), digest("snapshot", raw), None if kept else raw)
             self._write("INSERT INTO input VALUES (?,?,?,?)", *row)
 
@@ -173,13 +188,13 @@ class Journal:
         """Overwrite the seed, the input and all that arrived."""
         self._write("UPDATE session SET seed = NULL WHERE id = ?", session)
         self._write("DELETE FROM input WHERE session = ?", session)
-        self._spool.drop(session, "input")
+        self._leftovers.append((session, INPUT_FILE))
         self._write("DELETE FROM arrival WHERE session = ?", session)
 
     def forget_outbox(self, session: str) -> None:
         """Nobody may ask for these letters any more."""
         self._write("DELETE FROM outbox WHERE session = ?", session)
-        self._spool.clear(session)
+        self._leftovers.append((session, None))
         self._write("UPDATE session SET retained = 0 WHERE id = ?", session)
 
     # -- reading -----------------------------------------------------------------------------------
@@ -214,7 +229,7 @@ class Journal:
         if row is None:
             return None
         shape, expected, elements = row
-        raw = self._spool.read(session, "input") if elements is None else elements
+        raw = self._spool.read(session, INPUT_FILE) if elements is None else elements
         if raw is None or digest("snapshot", raw) != expected:
             raise LostError(f"the snapshot of our input for session {session[:12]} is lost")
         return np.frombuffer(raw, dtype=np.uint64).reshape(json.loads(shape))
@@ -248,10 +263,9 @@ class Journal:
         shown, ending, answer = fields["answer"], fields["ending"], None
         if shown is not None:
             found = self._answers.read(session, "units") if units is None else units
-            if found is None:
-                raise LostError(f"the answer of session {session[:12]} is gone from the answers directory")
-            array = np.frombuffer(found, dtype="<i8").reshape(shown["shape"])
-            answer = Answer(array, shown["decimals"])
+            if found is not None:  # else somebody has deleted the file
+                array = np.frombuffer(found, dtype="<i8").reshape(shown["shape"])
+                answer = Answer(array, shown["decimals"])
         return Outcome(
             State(fields["state"]),
             answer,

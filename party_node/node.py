@@ -7,7 +7,7 @@ Data flows one way: payload → part → (signature) → session → letters →
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from party_node import policy
 from party_node.active import ActiveSession
 from party_node.journal import Journal, LostError, SessionRow
+from party_node.policy import Declared
 from party_node.post import Post, Publication, check_signature
 from party_node.roster import Roster
 from protocol.encoding import Exact
@@ -29,6 +30,8 @@ from protocol.spec import SessionSpec, session_id
 from protocol.states import Outcome
 
 MOST_WAITING = 256  # parts kept for a session whose input is still being read; more are asked for again
+SCRUB_AFTER = 1_000  # milliseconds; not at once, because it costs two more waits for the disk
+MOST_ANSWERED = 10_000  # entries of a table that only saves work
 ANSWER_PAUSE = 100  # milliseconds between two answers to the same peer about the same session
 
 log = structlog.get_logger("node")
@@ -55,7 +58,8 @@ class Node:
         journal: Journal,
         *,
         base_topic: str,
-        inputs: Collection[str],
+        inputs: Mapping[str, Declared],
+        min_inputs: int,
         entropy: Callable[[int], bytes],
         keep: int = 0,
         observe: Observer | None = None,
@@ -66,18 +70,22 @@ class Node:
         self.watched: set[str] = set()  # sessions that `observe` follows
         self._roster, self._journal, self._entropy = roster, journal, entropy
         self._post = Post(me, key, base_topic)
-        self._inputs, self._keep, self._observe = inputs, keep, observe
+        self._limits = policy.Limits(inputs, min_inputs)
+        self._keep, self._observe = keep, observe
         self._active: dict[str, ActiveSession] = {}
         self._pending: dict[str, Pending] = {}
         self._sweeps: dict[str, int] = {}  # ended session → when its remains are deleted
         self._answered: dict[tuple[str, str], int] = {}
         self._out: list[Publication] = []
+        self._scrub_at: int | None = None  # when deleted secrets leave the write-ahead log too
         self._ended = False  # a session has ended, or been swept, since the last commit
 
     # -- for the caller ------------------------------------------------------------------------------
 
     def resume(self, now: int, only: str | None = None) -> None:
         """Take up every session that the journal holds unfinished, or only the one named."""
+        if only is None:
+            self._journal.tidy()
         for row in self._journal.sessions():
             if row.ended is None and row.seed is not None and only in (None, row.id):
                 self._resume(row, row.seed, now)
@@ -182,7 +190,8 @@ class Node:
     def deadline(self) -> int | None:
         """When `tick` is due, in Unix milliseconds."""
         dues = [active.deadline for active in self._active.values()]
-        return min([due for due in dues if due is not None] + list(self._sweeps.values()), default=None)
+        dues += [self._scrub_at, *self._sweeps.values()]
+        return min((due for due in dues if due is not None), default=None)
 
     def tick(self, now: int) -> None:
         """Do what is due."""
@@ -192,6 +201,10 @@ class Node:
                 self._settle(active, now)
         for session in [session for session, due in self._sweeps.items() if due <= now]:
             self._sweep(session)
+            self._scrub_at = now
+        if self._scrub_at is not None and self._scrub_at <= now:
+            self._scrub_at = None
+            self._journal.scrub()
 
     def commit(self) -> list[Publication]:
         """Make durable what happened, and hand out what may now be published.
@@ -241,7 +254,8 @@ class Node:
 
     def _announced(self, part: Part, payload: bytes, now: int) -> None:
         session = part.header.session
-        if session in self._active or self._journal.session(session) is not None:
+        known = session in self._active or session in self._pending
+        if known or self._journal.session(session) is not None:
             return  # a retained announcement comes again with every connection
         identity = self._roster.identity(part.header.sender)
         if identity is None:
@@ -252,7 +266,7 @@ class Node:
         spec = policy.believe(part, self._roster, now)
         if self.me not in spec.members:
             return
-        if refusal := policy.refuse(spec, self.me, self._roster, self._inputs):
+        if refusal := policy.refuse(spec, self.me, self._roster, self._limits):
             self._refuse(session, spec, payload, refusal, now)
         elif self.me in spec.inputs:
             self._pending[session] = Pending(spec, payload, [])
@@ -272,6 +286,8 @@ class Node:
         if identity is None or not member:
             raise MalformedError(f"{peer} asks for letters of a session that is not theirs")
         check_signature(part, identity)
+        if len(self._answered) > MOST_ANSWERED:
+            self._answered.clear()
         self._answered[session, peer] = now
         steps = Request.decode(part.body).steps
         if row is None:
@@ -339,6 +355,7 @@ class Node:
         self._ended = True
         if not self._keep:
             self._journal.forget_secrets(active.id)
+            self._scrub_at = now + SCRUB_AFTER
         del self._active[active.id]
         self._sweep_later(active.id, active.spec, now)
         _log_ending(machine)

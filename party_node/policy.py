@@ -6,8 +6,9 @@ node's own log.  An announcement that cannot be believed at all is an error and 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from party_node.roster import Roster
 from protocol.errors import SpecError
@@ -51,18 +52,58 @@ def believe(part: Part, roster: Roster, now: int) -> SessionSpec:
     return spec
 
 
-def refuse(spec: SessionSpec, me: str, roster: Roster, inputs: Collection[str]) -> Refusal | None:
+@dataclass(frozen=True)
+class Declared:
+    """What a party says of an input beforehand, so that no decision depends on the value itself."""
+
+    lower: Decimal | None = None
+    upper: Decimal | None = None
+    decimals: int | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """This node's own rules."""
+
+    inputs: Mapping[str, Declared]
+    min_inputs: int  # of a session that our input goes into
+
+
+def refuse(spec: SessionSpec, me: str, roster: Roster, limits: Limits) -> Refusal | None:
     """Why this node takes no part in a spec that it believes; None if it does."""
     for name, identity in spec.members.items():
         pinned = roster.identity(name)
         if pinned != identity:
             who = "is not in the roster" if pinned is None else "has another key in the roster"
             return Refusal(RefusalCode.SPEC, f"{name} {who}", "add or correct the entry in roster.toml")
-    if spec.members[me] != roster.identity(me):
-        return Refusal(RefusalCode.SPEC, "the spec names another key for us")
-    if me in spec.inputs and spec.input not in inputs:
-        known = ", ".join(sorted(inputs)) or "none"
+    return _refuse_input(spec, limits) if me in spec.inputs else None
+
+
+def _refuse_input(spec: SessionSpec, limits: Limits) -> Refusal | None:
+    if spec.input not in limits.inputs:
+        known = ", ".join(sorted(limits.inputs)) or "none"
         return Refusal(
             RefusalCode.INPUT, f"no input is named {spec.input}", f"inputs in this node's config: {known}"
         )
-    return None
+    if spec.min_inputs < limits.min_inputs:
+        return Refusal(
+            RefusalCode.POLICY,
+            f"an answer over {spec.min_inputs} inputs, expected at least {limits.min_inputs}",
+            "the fewer inputs, the more an answer tells; min_inputs under [policy] in this node's config",
+        )
+    return _refuse_narrow(spec, limits.inputs[spec.input])
+
+
+def _refuse_narrow(spec: SessionSpec, declared: Declared) -> Refusal | None:
+    """Bounds narrower than what the input may be would make our refusal tell something about its value."""
+    function = spec.function
+    low, high = declared.lower, declared.upper
+    if low is not None and function.lower is not None and function.lower > low:
+        problem = f"lower bound {function.lower}, the input is declared from {low}"
+    elif high is not None and function.upper is not None and function.upper < high:
+        problem = f"upper bound {function.upper}, the input is declared up to {high}"
+    elif declared.decimals is not None and function.decimals < declared.decimals:
+        problem = f"{function.decimals} decimals, the input is declared with {declared.decimals}"
+    else:
+        return None
+    return Refusal(RefusalCode.POLICY, problem, "the session must leave room for every declared value")

@@ -104,7 +104,7 @@ class Post:
         """
         part = parse(payload)
         header = part.header
-        if header.step is Step.ANNOUNCE:
+        if header.step is Step.ANNOUNCE and topic.startswith(f"{self._base}{header.session}/announce/"):
             return part
         said = f"{self._base}{header.session}/{header.step}/{header.sender}/{header.to}/{header.part}"
         if said != topic:

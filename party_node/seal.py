@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.hpke import (
     Suite,
 )
 
+from protocol.errors import RemoteProtocolError
 from protocol.letters import PART_BYTES, Letter, Slot
 from protocol.messages import MalformedError
 from protocol.secret import SEED_BYTES, Seed
@@ -52,7 +53,10 @@ class Seal:
     def seal(
         self, letter: Outgoing, view: bytes, key_of: Callable[[str], bytes]
     ) -> tuple[tuple[Slot, ...], list[bytes]]:
-        """The slots and the chunks of a letter; its body goes under a fresh key that the slots carry."""
+        """The slots and the chunks of a letter; its body goes under a fresh key that the slots carry.
+
+        RemoteProtocolError: a recipient joined with a key that cannot be used.
+        """
         secret = letter.seed or Seed(self._entropy(SEED_BYTES))
         slots = tuple(self._slot(letter, to, secret, view, key_of) for to in letter.recipients)
         chunks = [] if letter.seed else _encrypt_chunks(secret, letter.body)
@@ -65,7 +69,10 @@ class Seal:
         opening = None
         if to not in letter.opened:
             info = self._channel_info(view, self._me, to)
-            opening = SUITE.encrypt(channel.expose(), _public_key(key_of(to)), info)
+            try:
+                opening = SUITE.encrypt(channel.expose(), _public_key(key_of(to)), info)
+            except ValueError:
+                raise RemoteProtocolError(f"{to} joined with a sealing key that is none", to) from None
         cipher = _slot_cipher(channel, letter.step, letter.to)
         return Slot(to=to, open=opening, box=cipher.encrypt(_ONE_NONCE, secret.expose(), None))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,6 +33,9 @@ class Spool:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
+        if durable:
+            _sync_directory(folder)
+            _sync_directory(self._directory)
         return True
 
     def read(self, session: str, name: str) -> bytes | None:
@@ -42,12 +46,30 @@ class Spool:
             return (self._directory / session / name).read_bytes()
         return None
 
-    def drop(self, session: str, name: str) -> None:
-        """Delete one file, if it is there."""
-        if self._directory is not None:
+    def drop(self, session: str, name: str | None) -> None:
+        """Delete one file of a session, or all; what is not there is no matter."""
+        if self._directory is None:
+            return
+        if name is None:
+            shutil.rmtree(self._directory / session, ignore_errors=True)
+        else:
             (self._directory / session / name).unlink(missing_ok=True)
 
-    def clear(self, session: str) -> None:
-        """Delete all files of a session."""
-        if self._directory is not None:
-            shutil.rmtree(self._directory / session, ignore_errors=True)
+    def tidy(self, forgotten: Mapping[str, bool], secret: str) -> None:
+        """Delete what a crash left behind: folders of unknown sessions, the secret file of forgotten ones."""
+        if self._directory is None or not self._directory.exists():
+            return
+        for folder in self._directory.iterdir():
+            if folder.name not in forgotten:
+                self.drop(folder.name, None)
+            elif forgotten[folder.name]:
+                self.drop(folder.name, secret)
+
+
+def _sync_directory(folder: Path) -> None:
+    """A file's name is durable only when its directory is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -136,6 +136,7 @@ class Assembler:
     def __init__(self) -> None:
         self._parts: dict[Address, dict[int, Part]] = {}
         self._seen: dict[tuple[Address, int], bytes] = {}
+        self._counts: dict[Address, int] = {}  # how many parts each letter has
 
     def add(self, part: Part) -> Letter | None:
         """The letter that `part` completes, or None.  `conflicts` has been asked before."""
@@ -144,6 +145,7 @@ class Assembler:
         if (address, header.part) in self._seen:
             return None
         self._seen[address, header.part] = part.digest
+        self._counts[address] = header.parts
         parts = self._parts.setdefault(address, {})
         parts[header.part] = part
         if len(parts) < header.parts:
@@ -171,5 +173,4 @@ class Assembler:
         header = part.header
         address = (header.step, header.sender, header.to)
         known = self._seen.get((address, header.part), part.digest)
-        others = self._parts.get(address, {})
-        return known != part.digest or any(each.header.parts != header.parts for each in others.values())
+        return known != part.digest or self._counts.get(address, header.parts) != header.parts

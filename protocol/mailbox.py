@@ -71,7 +71,7 @@ def audience(spec: SessionSpec, step: Step, sender: str, reader: str) -> str:
         case Step.SHARE:
             return reader
         case Step.REVEAL:
-            return ALL if spec.all_results else reader
+            return ALL if spec.reveal_to_all else reader
     return ALL
 
 

@@ -9,18 +9,26 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import SottoError
 from protocol.names import Name
 from protocol.transcript import DIGEST_BYTES
 
 Digest = Annotated[bytes, Field(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
-Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=2**31)], ...], Field(max_length=1)]
+MOST_ELEMENTS = 2**26  # of a vector: 512 MiB, so that nobody's node can be made to fill its memory
+Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_ELEMENTS)], ...], Field(max_length=1)]
 
 
 class MalformedError(SottoError):
     """Bytes that are not a statement of the expected kind."""
+
+
+def _printable(text: str) -> str:
+    """A peer's words end on somebody's terminal: no control characters."""
+    if not text.isprintable():
+        raise ValueError("not printable")
+    return text
 
 
 class Strict(BaseModel):
@@ -120,6 +128,7 @@ class Begin(Statement):
 class Received(Statement):
     """The inputs of which I hold complete shares; where these are all, my commitment comes along."""
 
+    view: Digest
     inputs: tuple[Name, ...]
     commitment: Digest | None
 
@@ -127,6 +136,7 @@ class Received(Statement):
 class Commit(Statement):
     """My commitment to my output share over exactly these inputs."""
 
+    view: Digest
     inputs: tuple[Name, ...]
     commitment: Digest
 
@@ -148,7 +158,7 @@ class Abort(Statement):
     """This session is over.  `silent` is who was waited for; `culprit` is whose signed bytes are wrong."""
 
     reason: AbortReason
-    detail: str = Field(max_length=500)
+    detail: Annotated[str, Field(max_length=500), AfterValidator(_printable)]
     silent: tuple[Name, ...] = ()
     culprit: Name | None = None
 

@@ -143,6 +143,12 @@ class Session:
         self._forget()
         return self._take()
 
+    def blame(self, culprit: str, detail: str) -> list[Outgoing]:
+        """End the session because what `culprit` signed cannot be used."""
+        self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=culprit)
+        self._forget()
+        return self._take()
+
     def knows(self, part: Part) -> bool:
         """True for a part that is here already, byte by byte: its signature need not be checked again."""
         return self._mail.knows(part)
@@ -285,7 +291,7 @@ class Session:
         # A linear function needs no rounds, so the commitment can travel with the list of inputs; it is
         # opened only if every compute party's list turns out to be the same.
         commitment = self._commit_to(complete) if complete == self._joined else None
-        self._say(Step.RECEIVED, Received(inputs=complete, commitment=commitment))
+        self._say(Step.RECEIVED, Received(view=self.view, inputs=complete, commitment=commitment))
         return self._enter(State.COMPUTING)
 
     def _open_shares(self) -> None:
@@ -313,6 +319,8 @@ class Session:
     def _computing(self) -> None:
         received = self._mail.statements(Received, self.spec.compute)
         for party, each in received.items():
+            if each.view != self.view:
+                return self._split_view(party)
             ordered = tuple(name for name in self._joined if name in each.inputs)
             if each.inputs != ordered or (each.commitment is not None and ordered != self._joined):
                 detail = f"a list of received inputs that does not fit the session from {party}"
@@ -340,13 +348,19 @@ class Session:
     def _second_commitments(self, included: tuple[str, ...]) -> dict[str, bytes]:
         """The lists differ: everyone commits again, to the inputs that are complete everywhere."""
         if self.me in self.spec.compute and not self._mail.statements(Commit, [self.me]):
-            self._say(Step.COMMIT, Commit(inputs=included, commitment=self._commit_to(included)))
+            commitment = self._commit_to(included)
+            self._say(Step.COMMIT, Commit(view=self.view, inputs=included, commitment=commitment))
         commits = self._mail.statements(Commit, self.spec.compute)
         for party, each in commits.items():
-            if each.inputs != included:
-                self._abort(AbortReason.SPLIT_VIEW, f"{party} commits to other inputs than {self.me} sees")
+            if each.view != self.view or each.inputs != included:
+                self._split_view(party)
                 return {}
         return {party: each.commitment for party, each in commits.items()}
+
+    def _split_view(self, party: str) -> None:
+        """Somebody was told something else than we; who lied is not for us to say."""
+        detail = f"{party} and {self.me} were told different things about the session"
+        self._abort(AbortReason.SPLIT_VIEW, detail)
 
     def _reveal(self) -> None:
         """Our output share, to the result parties and nobody else."""
@@ -359,7 +373,7 @@ class Session:
         received = self._mail.statements(Received, others)
         opened = frozenset(name for name, each in received.items() if self.me in each.inputs)
         body = self._my_opening()
-        if self.spec.all_results and others:
+        if self.spec.reveal_to_all and others:
             self._out.append(Outgoing(Step.REVEAL, ALL, body, others, opened=opened))
         else:
             self._out.extend(Outgoing(Step.REVEAL, to, body, (to,), opened=opened) for to in others)
@@ -430,7 +444,9 @@ class Session:
     def _heed_aborts(self) -> None:
         """Compute and result parties can end a session, and the coordinator can cancel it."""
         for party, abort in self._mail.statements(Abort, (*self.spec.needed, self.spec.coordinator)).items():
-            ignored = self._answer is not None and abort.reason not in DISPROOFS
+            # A coordinator that is no member has seen nothing that could disprove an answer.
+            disproof = abort.reason in DISPROOFS and party in self.spec.needed
+            ignored = self._answer is not None and not disproof
             if self.state in (State.ANNOUNCED, *OVER) or ignored:
                 continue
             self._ending = Ending(abort.reason, abort.detail, abort.silent, abort.culprit, reported_by=party)

@@ -11,6 +11,7 @@ from protocol.messages import Statement
 from protocol.names import Name
 from protocol.transcript import digest
 
+MOST_SLOTS = 32  # of a letter; one that opens a channel takes about 1.6 kB of the header
 Identity = Annotated[bytes, Field(min_length=32, max_length=32)]  # an Ed25519 public key [RFC 8032, §5.1.5]
 Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]  # Unix time
 
@@ -61,9 +62,10 @@ class SessionSpec(Statement):
         return tuple(dict.fromkeys(self.compute + self.results))
 
     @property
-    def all_results(self) -> bool:
-        """True where every member learns the answer: reveals go out once, to everybody."""
-        return set(self.results) == set(self.members)
+    def reveal_to_all(self) -> bool:
+        """True where reveals go out once, to everybody: all members learn the answer, and are not so many
+        that the slots would not fit in a header."""
+        return set(self.results) == set(self.members) and len(self.members) <= MOST_SLOTS
 
 
 def session_id(body: bytes) -> str:

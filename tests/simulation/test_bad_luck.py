@@ -395,6 +395,30 @@ def test_a_crash_with_the_journal_in_a_file_changes_nothing_either(committed: bo
         one_crash(action, committed=committed, directory=directory)
 
 
+def test_a_leader_that_crashes_after_its_begin_does_not_begin_anew() -> None:
+    network = colleagues({name: RAISES[name] for name in ("alice", "bob", "carlos")})
+    spec = network.spec(Average(), compute=("alice", "bob"), results=("alice", "bob"), min_inputs=2)
+    begun = spec.join_by
+    withheld = {  # from alice: what would let her freeze another membership, were it not in her journal
+        (Step.JOIN, "carlos"): range(begun + 1_000),
+        (Step.JOIN, "bob"): range(begun + 1, begun + 5_000),
+        (Step.SHARE, "bob"): range(begun + 6_000),
+    }
+
+    def tamper(to: str, sent: Publication) -> list[Publication]:
+        step, sender = sent.topic.split("/")[4:6]
+        return [] if to == "alice" and network.now in withheld.get((Step(step), sender), ()) else [sent]
+
+    network.tamper = tamper
+    network.at(begun + 1_000, lambda: network.restart("alice"))
+    session = network.announce(spec)
+    network.run()
+    check_letters(network.tap)
+    outcomes = network.outcomes(session)
+    assert outcomes["alice"].inputs == outcomes["bob"].inputs == ("alice", "bob")
+    assert {outcomes["alice"].state, outcomes["bob"].state} == {State.COMPLETED}
+
+
 def _sent_twice(network: Network) -> list[str]:
     return [topic for topic, count in Counter(sent.topic for sent in network.tap).items() if count > 1]
 

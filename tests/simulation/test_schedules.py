@@ -98,11 +98,6 @@ def test_letters_sealed_anew_after_a_crash_are_noticed(monkeypatch: pytest.Monke
     assert_noticed("two different payloads under .*(share|reveal)")
 
 
-def test_arrivals_that_are_not_written_down_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Journal, "arrived", lambda _self, _session, _number, _now, _payload: None)
-    assert_noticed("two different payloads|never heard|aborted|is still")
-
-
 def test_a_session_that_is_not_taken_up_after_a_crash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Node, "resume", lambda _self, _now: None)
     assert_noticed("never heard|aborted|is still|Outcome")

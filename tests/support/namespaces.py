@@ -87,6 +87,7 @@ class Container:
 
     def __init__(self, network: Network, name: str, contents: Contents, directory: Path) -> None:
         self.name = name
+        self.stack: Path | None = None  # its network stack, once it runs
         self._network, self._contents, self._directory = network, contents, directory
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -106,6 +107,7 @@ class Container:
         os.close(writer)
         with os.fdopen(reader) as walls:
             assert walls.readline(), f"{self.name}: {self.log()}"
+        self.stack = network_stack(self.pid)
 
     def run(self, command: Sequence[str], timeout: float = 20) -> subprocess.CompletedProcess[str]:
         """Run one more command in the container, as `docker compose exec` does."""
@@ -249,6 +251,11 @@ class Network:
         )
         assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
         return done
+
+
+def network_stack(pid: int) -> Path:
+    """A name for the network stack that a process uses; each has one of its own."""
+    return Path(f"/proc/{pid}/ns/net").readlink()
 
 
 @contextmanager

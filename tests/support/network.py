@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from party_node.journal import Journal
 from party_node.node import Node
+from party_node.policy import Declared
 from party_node.post import Publication
 from party_node.roster import Roster
 from protocol.encoding import Exact
@@ -72,6 +73,7 @@ class Network:
         directory: Path | None = None,
         others: tuple[str, ...] = (),
         keep: int = 0,
+        min_inputs: int = 1,
     ) -> None:
         self.now = START
         self.faults = faults or Faults()
@@ -86,6 +88,8 @@ class Network:
         self.actions = 0
         self.crashes: list[tuple[int, str]] = []  # when and who
         self.keep = keep
+        self.declared: dict[str, dict[str, Declared]] = {}  # by party and input, where not the default
+        self.min_inputs = min_inputs  # every node's own policy
         self.tamper: Callable[[str, Publication], list[Publication]] = lambda _to, sent: [sent]
         self.leaves: Callable[[str, Publication], bool] = lambda _sender, _sent: True
         self._directory = directory
@@ -101,7 +105,10 @@ class Network:
         return Ed25519PrivateKey.from_private_bytes(self.random.randbytes(32))
 
     def _path(self, name: str) -> Path | str:
-        return ":memory:" if self._directory is None else self._directory / f"{name}.sqlite"
+        if self._directory is None:
+            return ":memory:"
+        (self._directory / name).mkdir(exist_ok=True)
+        return self._directory / name / "journal.sqlite"
 
     def make(self, name: str) -> Node:
         """A node on its journal, as after a start."""
@@ -111,7 +118,8 @@ class Network:
             self.roster,
             self.journals[name],
             base_topic="sotto",
-            inputs=self.inputs.get(name, {}),
+            inputs={**dict.fromkeys(self.inputs.get(name, {}), Declared()), **self.declared.get(name, {})},
+            min_inputs=self.min_inputs,
             entropy=self.random.randbytes,
             keep=self.keep,
         )
@@ -198,7 +206,7 @@ class Network:
         self._act(name, lambda: self.nodes[name].reconnected(self.now))
         for sent in list(self.retained.values()):
             if self._readable(name, sent):
-                self.post(name, sent)
+                self._fan_out(name, sent)
 
     def close(self) -> None:
         """Close the journals."""
@@ -256,8 +264,11 @@ class Network:
                 del self.retained[publication.topic]
         for name in (*self.names, COORDINATOR):
             if self._readable(name, publication) and name != sender:
-                for each in self.tamper(name, publication):
-                    self.post(name, each)
+                self._fan_out(name, publication)
+
+    def _fan_out(self, to: str, publication: Publication) -> None:
+        for each in self.tamper(to, publication):
+            self.post(to, each)
 
     @staticmethod
     def _readable(name: str, publication: Publication) -> bool:

@@ -159,11 +159,10 @@ class Table:
 
     def run(self) -> Table:
         """Deliver, and let the clock run on to the next deadline, until every session is over."""
-        while self.deliver() and (dues := [each.deadline for each in self.sessions.values()]):
-            open_dues = [due for due in dues if due is not None]
-            if not open_dues:
-                break
-            self.now = max(self.now, min(open_dues))
+        while dues := [
+            each.deadline for each in self.deliver().sessions.values() if each.deadline is not None
+        ]:
+            self.now = max(self.now, min(dues))
             for name, session in self.sessions.items():
                 self.arrivals[name].append((self.now, None))
                 self._post(name, session.tick(self.now))

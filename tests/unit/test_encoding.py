@@ -32,7 +32,7 @@ def decoded(elements: ring.Ring, decimals: int) -> Decimal:
 
 def exactly(whole: int, decimals: int) -> Decimal:
     with localcontext(prec=100):
-        return Decimal(whole) / 10**decimals
+        return Decimal(whole) / Decimal(10**decimals)
 
 
 def refusal(value: Exact, **how: int) -> InputError:

@@ -72,7 +72,7 @@ def test_a_session_survives_with_its_seed_and_its_input(
     found = journal.value(SESSION)
     assert (found is None) == (value is None)
     if found is not None and value is not None:
-        assert (found.shape, found.dtype) == (value.shape, np.uint64)
+        assert (found.shape, found.dtype) == (value.shape, np.dtype(np.uint64))
         assert np.array_equal(found, value)
     journal.close()
 
@@ -89,7 +89,7 @@ def test_arrivals_and_letters_survive_in_order_and_byte_by_byte(journal: Journal
     journal = again(journal, path)
     assert list(journal.arrivals(SESSION)) == [(100, b"first"), (101, None), (102, ARRIVED)]
     assert journal.outbox(SESSION) == letters
-    assert list(journal.arrivals(OTHER)) == journal.outbox(OTHER) == []
+    assert (list(journal.arrivals(OTHER)), journal.outbox(OTHER)) == ([], [])
     journal.close()
 
 
@@ -102,7 +102,7 @@ def test_what_was_not_committed_never_was(journal: Journal, path: Path) -> None:
     opened(journal, session=OTHER)
     journal = again(journal, path)
     assert [(row.id, row.state) for row in journal.sessions()] == [(SESSION, State.JOINED)]
-    assert list(journal.arrivals(SESSION)) == journal.outbox(SESSION) == []
+    assert (list(journal.arrivals(SESSION)), journal.outbox(SESSION)) == ([], [])
     journal.close()
 
 

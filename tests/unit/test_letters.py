@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from contextlib import suppress
 
 import pytest
 from hypothesis import example, given, settings
@@ -84,10 +85,8 @@ def test_every_altered_byte_is_noticed_by_the_digest_or_the_codec(at: int, chang
     payload = bytearray(frame(header().encode(), b"body" * 10, bytes(64)))
     original = parse(bytes(payload))
     payload[64 + (at - 64) % (len(payload) - 64)] ^= change
-    try:
+    with suppress(MalformedError):
         assert parse(bytes(payload)).digest != original.digest
-    except MalformedError:
-        pass
 
 
 def test_header_and_body_cannot_be_told_apart_differently() -> None:

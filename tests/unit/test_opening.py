@@ -53,13 +53,13 @@ def test_what_was_committed_to_opens(values: list[int], view: bytes) -> None:
     ],
 )
 def test_anything_else_does_not_open_and_the_party_is_named(change: dict[str, object]) -> None:
-    with pytest.raises(MalformedError, match="^the output share of .* is not the one it committed to$"):
+    with pytest.raises(MalformedError, match=r"^the output share of .* is not the one it committed to$"):
         opened(**change)  # type: ignore[arg-type]  # one argument of several types at a time
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2,), (4,)])
 def test_a_committed_share_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(MalformedError, match="^the output share of bob has another shape than the inputs$"):
+    with pytest.raises(MalformedError, match=r"^the output share of bob has another shape than the inputs$"):
         opened(shape=shape)
 
 

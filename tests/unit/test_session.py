@@ -162,6 +162,27 @@ def test_an_answer_that_is_not_public_is_not_published() -> None:
     assert not [letter for _, letter in Table().start().deliver().letters if letter.step is Step.RESULT]
 
 
+def test_another_view_splits_anew_and_the_same_view_splits_the_same() -> None:
+    """Else the shares of two views could be put together, and their difference be taken."""
+    spec = make_spec(compute=("alice", "bob"), results=("alice",), min_inputs=3)
+    table = Table(spec).start().deliver()
+    everybody = statement(table, Begin, Step.BEGIN, "alice")
+    joins = {name: each for name, each in everybody.joins.items() if name != "david"}
+    fewer = Begin(joins=joins, shape=everybody.shape)
+    seeds = []
+    for begin in (everybody, fewer, everybody):
+        session = table.fresh("bob")
+        session.join(sealing_key("bob"), spec.created)
+        sent = []
+        for part in [each for each in table.parts if each.header.step is Step.JOIN]:
+            if part.header.sender != "bob":
+                sent += session.receive(part, spec.created)
+        sent += session.receive(said(table.id, "alice", begin), spec.created)
+        seeds += [letter.seed.expose() for letter in sent if letter.seed is not None]
+    assert seeds[0] == seeds[2]
+    assert len(set(seeds)) == 2
+
+
 # -- dropouts ----------------------------------------------------------------------------------------
 
 SPARING = make_spec(Sum(), compute=("alice", "bob"), results=("alice", "bob"), min_inputs=3)
