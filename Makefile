@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint simulate bench secrets lock clean
 
 help:            ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +34,16 @@ lint: $(STAMP)   ## formatting, rules, types, import contracts
 test: lint       ## lint and the whole test suite
 	$(BIN)/pytest -n auto
 
+simulate: $(STAMP) ## ten minutes of random schedules: loss, reordering, crashes, absent parties
+	$(BIN)/python -m tests.simulation --schedules 5000 --seed $${SEED:-1} --minutes 10
+
 bench: $(STAMP)  ## this project beside MPyC and a bare TLS connection, writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+secrets: $(STAMP) ## keys and certificates for docker compose, in ./secrets
+	@$(BIN)/coordinator init --dir secrets --parties alice,bob,carlos,david --broker broker:8883
+	@if [ "$$(id -u)" -eq 0 ]; then chown -R 1000:1000 secrets; \
+	else printf 'SOTTO_UID=%s\nSOTTO_GID=%s\n' "$$(id -u)" "$$(id -g)" > .env; fi
 
 lock:            ## pin today's versions (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.txt

@@ -96,8 +96,6 @@ def _check_names(parties: Sequence[str]) -> None:
             raise ConfigError(f"{name!r} cannot be a party's name", hint)
     if len(set(parties)) < len(parties):
         raise ConfigError("a party is named twice", "each name is for one party")
-    if len(parties) < 2:
-        raise ConfigError("fewer than two parties", "name them, as in --parties alice,bob,carlos")
 
 
 @contextmanager
@@ -177,8 +175,10 @@ def up(
     directory = directory.absolute()
     if exists(directory):
         _check_same(directory, parties, inputs_csv)
+    elif parties is None or len(parties) < 2:
+        raise ConfigError("fewer than two parties", "name them, as in --parties alice,bob,carlos")
     else:
-        create(directory, parties or (), inputs_csv, host=host, port=port, kind=kind)
+        create(directory, parties, inputs_csv, host=host, port=port, kind=kind)
     config = load_coordinator(directory / COORDINATOR / "config.toml")
     services = Services(directory)
     if lifetime is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-import click
 import typer
 
 from protocol.errors import SottoError
@@ -31,13 +30,15 @@ def run(app: typer.Typer, program: str) -> NoReturn:
     command = typer.main.get_command(app)
     try:
         code = command.main(prog_name=program, standalone_mode=False)
-    except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else program
-        complain(program, error.format_message().rstrip("."), f"{where} --help")
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else program
+        message = error.format_message().rstrip(".")
+        complain(program, message[:1].lower() + message[1:], f"{where} --help")
         raise SystemExit(USAGE) from None
     except SottoError as error:
         complain(program, error.message, error.hint)
         raise SystemExit(FAILED) from None
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None  # as the shell reports SIGINT
     raise SystemExit(code if isinstance(code, int) else DONE)

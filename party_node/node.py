@@ -75,6 +75,7 @@ class Node:
         self._active: dict[str, ActiveSession] = {}
         self._pending: dict[str, Pending] = {}
         self._sweeps: dict[str, int] = {}  # ended session → when its remains are deleted
+        self._cleared: set[str] = set()  # swept sessions whose letters were just taken off the broker
         self._answered: dict[tuple[str, str], int] = {}
         self._out: list[Publication] = []
         self._scrub_at: int | None = None  # when deleted secrets leave the write-ahead log too
@@ -200,7 +201,7 @@ class Node:
                 active.tick(now)
                 self._settle(active, now)
         for session in [session for session, due in self._sweeps.items() if due <= now]:
-            self._sweep(session)
+            self._sweep(session, now)
             self._scrub_at = now
         if self._scrub_at is not None and self._scrub_at <= now:
             self._scrub_at = None
@@ -364,13 +365,18 @@ class Node:
         """Until the session's time is up, peers may still ask for our letters."""
         self._sweeps[session] = max(spec.close_by, ended + self._keep)
 
-    def _sweep(self, session: str) -> None:
+    def _sweep(self, session: str, now: int) -> None:
         del self._sweeps[session]
         row = self._journal.session(session)
         if row is None:
             raise LocalProtocolError("sweeping a session that the journal does not know")
-        if row.retained:
+        if row.retained and session not in self._cleared:
+            # Were the outbox deleted in this commit, a kill would leave the letters with the broker.
             self._out.extend(self._post.clearing(session, sent) for sent in self._journal.outbox(session))
+            self._cleared.add(session)
+            self._sweeps[session] = now + SCRUB_AFTER
+            return
+        self._cleared.discard(session)
         self._journal.forget_secrets(session)
         self._journal.forget_outbox(session)
         self._ended = True

@@ -71,7 +71,9 @@ class _Entry(BaseModel):
 class _RosterFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    parties: dict[Name, _Entry] = Field(description="tables: [parties.NAME] with identity")
+    parties: dict[Name, _Entry] = Field(
+        default_factory=dict, description="tables: [parties.NAME] with identity"
+    )
     coordinators: dict[Name, _Entry] = Field(
         default_factory=dict, description="tables: [coordinators.NAME] with identity"
     )

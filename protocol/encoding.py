@@ -86,7 +86,7 @@ def encode(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
             f"[{from_units(lowest, decimals)}, {from_units(highest, decimals)}]",
             "the session's --lower and --upper (or the ring's size) set these; correct the value or refuse",
         )
-    return ring.from_signed(units)
+    return np.asarray(ring.from_signed(units))
 
 
 def _rescale(value: Exact, decimals: int, largest: int) -> NDArray[np.int64]:

@@ -37,6 +37,7 @@ from protocol.sharing import Share
 from protocol.spec import SessionSpec
 from protocol.states import OVER, Ending, Outcome, State, check
 
+LINGER = 1_000  # milliseconds
 # Once a result is known, only a proof that somebody saw another one takes it back.
 DISPROOFS = frozenset({AbortReason.SPLIT_VIEW, AbortReason.CONTRADICTION, AbortReason.BAD_OPENING})
 
@@ -88,6 +89,7 @@ class Session:
         self._out: list[Outgoing] = []
         self.shape: tuple[int, ...] = ()  # of every input and of the answer, once the session has begun
         self._joined: tuple[str, ...] = ()  # input parties that are in the begin
+        self._join_digests: dict[str, bytes] = {}
         self._shares: dict[str, Share] = {}  # input party → its share for us
         self._included: tuple[str, ...] = ()
         self._commitments: dict[str, bytes] = {}
@@ -160,8 +162,13 @@ class Session:
     @property
     def deadline(self) -> int | None:
         """When `tick` must be called, if nothing arrives before."""
-        times = (self.spec.join_by, self.spec.share_by, self.spec.close_by)
+        times = (self.spec.join_by, self.spec.share_by, self._closes)
         return None if self.over else next((time for time in times if time > self._now), self._now)
+
+    @property
+    def _closes(self) -> int:
+        """Those without whom there is no answer close first, and the others hear from them why."""
+        return self.spec.close_by + (0 if self.me in self.spec.needed else LINGER)
 
     def waiting_for(self) -> list[tuple[Step, str]]:
         """The letters that we cannot go on without: (step, sender)."""
@@ -199,7 +206,7 @@ class Session:
         while self.state in steps and self.state is not before:
             before = self.state
             steps[self.state]()
-        if not self.over and now >= self.spec.close_by:
+        if not self.over and now >= self._closes:
             self._close()
         if self.over:
             self._forget()
@@ -223,7 +230,8 @@ class Session:
                 case begin:
                     self._say(Step.BEGIN, begin)
         elif spec.leader in refusals:
-            return self._abort(AbortReason.REFUSED, f"{spec.leader} refused", tell=False)
+            detail = f"{spec.leader} refused ({refusals[spec.leader].code})"
+            return self._abort(AbortReason.REFUSED, detail, tell=False)
         begins = self._mail.statements(Begin, [spec.leader])
         if not begins:
             if self._now >= spec.share_by:

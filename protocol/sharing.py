@@ -45,7 +45,7 @@ def split(x: Ring, holders: Sequence[str], explicit: str, seed: Seed) -> dict[st
     `seed` must be fresh for each (input, session view): all seeds of the split are derived from it.
     """
     seeds = {holder: seed.derive("share", holder) for holder in holders if holder != explicit}
-    rest = x.copy()
+    rest = np.array(x)  # a copy, and an array even where numpy would make a scalar of it
     flat = rest.reshape(-1)
     for each in seeds.values():
         for place, block in each.blocks(flat.size):

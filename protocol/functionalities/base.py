@@ -38,8 +38,8 @@ class Answer:
     def text(self) -> str | list[str]:
         """Decimal strings with exactly `decimals` places: one, or a list for a vector."""
         if self.units.ndim == 0:
-            return str(encoding.from_units(int(self.units), self.decimals))
-        return [str(encoding.from_units(units, self.decimals)) for units in self.units.tolist()]
+            return f"{encoding.from_units(int(self.units), self.decimals):f}"
+        return [f"{encoding.from_units(units, self.decimals):f}" for units in self.units.tolist()]
 
 
 def _finite(value: Decimal) -> Decimal:

@@ -423,16 +423,3 @@ def _sent_twice(network: Network) -> list[str]:
     return [topic for topic, count in Counter(sent.topic for sent in network.tap).items() if count > 1]
 
 
-@pytest.mark.xfail(reason="what clears the broker is forgotten before it has left", strict=True)
-def test_a_node_that_dies_while_it_clears_its_letters_off_the_broker_clears_them_later() -> None:
-    network = colleagues()
-    network.stop("david")
-    network.at(START + 5_000, lambda: network.start("david"))  # so late that the others retain their letters
-    session = network.announce(network.spec(Average()))
-    network.run(until=START + 59_999)
-    assert_completed(network, session)
-    network.crash_at = {network.actions + 1: True}  # alice's, when the session's time is up
-    network.run()
-    network.restart("alice")
-    network.run()
-    assert not [topic for topic in network.retained if topic.split("/")[5] == "alice"]

@@ -13,6 +13,7 @@ from protocol.errors import InputError
 from tests.support.sessions import repeatable
 
 LARGEST = 2**63 - 1
+BOUNDS = {"decimals": 2, "lowest": -500, "highest": 1_000_00}
 scales = st.integers(0, MOST_DECIMALS)
 # Both whole ranges and numbers that are likely to survive a change of scale.
 units = st.one_of(
@@ -55,14 +56,12 @@ def test_a_value_is_encoded_exactly_or_refused_for_a_true_reason(
     with localcontext(prec=100):
         wanted = exactly(whole, scale) * 10**decimals
         fits, integer = abs(wanted) <= limit, wanted == wanted.to_integral_value()
-    try:
-        found = encoding.encode(value, decimals=decimals, lowest=-limit, highest=limit)
-    except InputError as error:
-        assert ("outside the bounds" in error.message and not fits) or ("decimals" in error.message)
-        assert not (fits and integer)
+    bounds = {"decimals": decimals, "lowest": -limit, "highest": limit}
+    if fits and integer:
+        assert decoded(encoding.encode(value, **bounds), decimals) == exactly(whole, scale)
     else:
-        assert (fits, integer) == (True, True)
-        assert decoded(found, decimals) == exactly(whole, scale)
+        message = refusal(value, **bounds).message
+        assert ("outside the bounds" in message and not fits) or ("decimals" in message and not integer)
 
 
 @repeatable
@@ -87,9 +86,14 @@ def test_the_limit_is_the_largest_that_cannot_overflow(inputs: int) -> None:
     assert inputs * encoding.limit(inputs) <= LARGEST < inputs * (encoding.limit(inputs) + 1)
 
 
-# -- bounds ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("scale", [0, 2, 3])
+def test_one_number_becomes_an_array_without_length_and_not_a_numpy_scalar(scale: int) -> None:
+    found = encoding.encode(given_as(5000, scale), **{**BOUNDS, "highest": 5_000_00})
+    assert isinstance(found, np.ndarray)
+    assert found.shape == ()
 
-BOUNDS = {"decimals": 2, "lowest": -500, "highest": 1_000_00}
+
+# -- bounds ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("whole", [-500, -499, 0, 1, 1_000_00])

@@ -18,7 +18,7 @@ from protocol.functionalities.sum import Sum
 from tests.support.sessions import elements, repeatable, seed_of
 
 LARGEST = 2**63 - 1
-costly = settings(repeatable, max_examples=30)
+costly = settings(repeatable, max_examples=25)
 
 
 def exact(whole: int | list[int], scale: int) -> Exact:

@@ -138,7 +138,7 @@ def test_different_transcripts_are_a_split_view() -> None:
 
 def test_two_different_letters_of_one_party_are_a_contradiction_that_names_it() -> None:
     table = run()
-    other = said(table.id, "bob", Received(inputs=("alice",), commitment=None))
+    other = said(table.id, "bob", Received(view=bytes(32), inputs=("alice",), commitment=None))
     ending = viewed(table, other).outcome().ending
     assert ending is not None
     assert (ending.reason, ending.culprit) == (AbortReason.CONTRADICTION, "bob")

@@ -1,14 +1,16 @@
 """What cannot be believed is not answered; what this node does not want is refused with a coarse code."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from hashlib import sha256
 
 import pytest
 
 from party_node import policy
-from party_node.policy import CLOCK_SKEW
+from party_node.policy import CLOCK_SKEW, Declared, Limits
 from party_node.roster import Roster
 from protocol.errors import SpecError
+from protocol.functionalities.sum import Sum
 from protocol.letters import ALL, Part
 from protocol.messages import RefusalCode, Step
 from protocol.spec import SessionSpec, session_id
@@ -94,26 +96,31 @@ def test_a_clock_may_be_ahead_by_so_much_and_no_more() -> None:
     assert "NTP" in error.hint
 
 
+def having(*inputs: str, min_inputs: int = 1) -> Limits:
+    """A node with these inputs, of which it says nothing beforehand."""
+    return Limits({name: Declared() for name in inputs}, min_inputs)
+
+
 # -- what is refused ---------------------------------------------------------------------------------
 
 
-def refusal(spec: SessionSpec, me: str = "alice", inputs: tuple[str, ...] = ("raise",)) -> tuple[object, ...]:
-    found = policy.refuse(spec, me, ROSTER, inputs)
+def refusal(spec: SessionSpec, me: str = "alice", limits: Limits | None = None) -> tuple[object, ...]:
+    found = policy.refuse(spec, me, ROSTER, limits or having("raise"))
     assert found is not None
     assert found.hint
     return found.code, found.detail
 
 
 def test_a_spec_among_known_parties_over_a_known_input_is_taken_part_in() -> None:
-    assert policy.refuse(make_spec(), "alice", ROSTER, ["bonus", "raise"]) is None
+    assert policy.refuse(make_spec(), "alice", ROSTER, having("bonus", "raise")) is None
 
 
 def test_an_unknown_input_is_refused_and_the_known_ones_are_for_our_own_log() -> None:
-    found = policy.refuse(make_spec(), "alice", ROSTER, ["wage", "bonus"])
+    found = policy.refuse(make_spec(), "alice", ROSTER, having("wage", "bonus"))
     assert found is not None
     assert (found.code, found.detail) == (RefusalCode.INPUT, "no input is named raise")
     assert found.hint == "inputs in this node's config: bonus, wage"
-    nothing = policy.refuse(make_spec(), "alice", ROSTER, [])
+    nothing = policy.refuse(make_spec(), "alice", ROSTER, having())
     assert nothing is not None
     assert nothing.hint.endswith(": none")
 
@@ -121,8 +128,8 @@ def test_an_unknown_input_is_refused_and_the_known_ones_are_for_our_own_log() ->
 def test_whoever_brings_no_input_needs_none() -> None:
     spec = make_spec(inputs=("bob", "carlos"), compute=("alice", "bob"), results=("david",))
     for name in ("alice", "david"):
-        assert policy.refuse(spec, name, ROSTER, []) is None
-    assert policy.refuse(spec, "bob", ROSTER, []) is not None
+        assert policy.refuse(spec, name, ROSTER, having()) is None
+    assert policy.refuse(spec, "bob", ROSTER, having()) is not None
 
 
 def test_a_member_that_is_not_in_the_roster_is_refused() -> None:
@@ -138,4 +145,33 @@ def test_another_key_than_the_pinned_one_is_refused_be_it_anothers_or_ours(name:
 
 def test_a_coordinator_can_be_a_member_under_its_pinned_key() -> None:
     spec = make_spec(results=(*PARTIES, "coordinator"))
-    assert policy.refuse(spec, "alice", ROSTER, ["raise"]) is None
+    assert policy.refuse(spec, "alice", ROSTER, having("raise")) is None
+
+
+@pytest.mark.parametrize(("least", "asked"), [(3, 2), (2, 1), (5, 4)])
+def test_an_answer_over_fewer_inputs_than_this_node_wants_is_refused(least: int, asked: int) -> None:
+    spec = make_spec(min_inputs=asked, compute=("alice", "bob"), results=("bob",))
+    expected = (RefusalCode.POLICY, f"an answer over {asked} inputs, expected at least {least}")
+    assert refusal(spec, limits=having("raise", min_inputs=least)) == expected
+    assert policy.refuse(spec, "alice", ROSTER, having("raise", min_inputs=asked)) is None
+
+
+DECLARED = Declared(Decimal(0), Decimal(5000), 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        (Sum(lower=Decimal("0.01")), "lower bound 0.01, the input is declared from 0"),
+        (Sum(upper=Decimal(4999)), "upper bound 4999, the input is declared up to 5000"),
+        (Sum(decimals=1), "1 decimals, the input is declared with 2"),
+        (Sum(lower=Decimal(0), upper=Decimal(5000)), ""),
+        (Sum(lower=Decimal(-1), upper=Decimal(5001), decimals=3), ""),
+        (Sum(), ""),
+    ],
+)
+def test_bounds_that_could_make_a_refusal_tell_of_the_value_are_refused(function: Sum, problem: str) -> None:
+    """The decision must depend on what was declared, and never on the value."""
+    found = policy.refuse(make_spec(function), "alice", ROSTER, Limits({"raise": DECLARED}, 1))
+    assert (found.detail if found else "") == problem
+    assert found is None or found.code is RefusalCode.POLICY

@@ -42,6 +42,18 @@ def test_shares_add_up_to_the_input(
     assert np.array_equal(x, elements(value)), "the input itself is left as it was"
 
 
+@pytest.mark.parametrize("explicit", names(3))
+def test_a_numpy_scalar_is_split_like_an_array_without_length(explicit: str) -> None:
+    """NumPy turns arrays without length into scalars, which cannot be changed in place: a split that
+    subtracts in place would hand out the input itself."""
+    scalar, array = np.uint64(380000), np.array(380000, dtype=np.uint64)
+    shares = split(scalar, names(3), explicit, seed_of("s"))  # type: ignore[arg-type]  # NumPy's own doing
+    same = split(array, names(3), explicit, seed_of("s"))
+    for holder in names(3):
+        assert int(shares[holder].elements(())) == int(same[holder].elements(())) != 380000
+    assert int(sharing.reconstruct([share.elements(()) for share in shares.values()], ())) == 380000
+
+
 @repeatable
 @given(st.integers(2, 20), st.data())
 def test_only_the_explicit_share_is_long(count: int, data: st.DataObject) -> None:

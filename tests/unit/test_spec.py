@@ -84,8 +84,8 @@ def test_the_first_compute_party_leads_and_input_parties_can_be_spared() -> None
         (make_spec(inputs=("alice", "bob"), compute=("carlos", "david"), results=("erin",)), False),
     ],
 )
-def test_a_spec_knows_whether_every_member_learns_the_answer(spec: SessionSpec, to_all: bool) -> None:
-    assert spec.all_results is to_all
+def test_reveals_go_to_all_where_every_member_learns_the_answer(spec: SessionSpec, to_all: bool) -> None:
+    assert spec.reveal_to_all is to_all
 
 
 @repeatable
