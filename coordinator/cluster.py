@@ -22,7 +22,7 @@ from coordinator.inputs_csv import Inputs, read_inputs
 from coordinator.processes import Services, free_port
 from party_node.config import CoordinatorConfig, load_coordinator
 from party_node.toml import read_toml
-from party_node.transport import ONLINE, Transport, status_topic
+from party_node.transport import OFFLINE, ONLINE, Transport, status_topic
 from protocol.errors import ConfigError, SottoError
 from protocol.names import PATTERN, is_name
 
@@ -96,6 +96,8 @@ def _check_names(parties: Sequence[str]) -> None:
             raise ConfigError(f"{name!r} cannot be a party's name", hint)
     if len(set(parties)) < len(parties):
         raise ConfigError("a party is named twice", "each name is for one party")
+    if len(parties) == 1:
+        raise ConfigError("one party alone", "name at least two, or none if they will enroll by themselves")
 
 
 @contextmanager
@@ -252,45 +254,48 @@ async def _start_nodes(services: Services, config: CoordinatorConfig, command: N
     """Start the nodes that do not run and wait until all are online.
 
     The broker may still hold "online" from a node that was killed with it; so a node that is started
-    now counts only when it says so after that.
+    now counts only when it says so after that.  What the broker holds has arrived once a word of our
+    own, sent after subscribing, is back.
     """
     names = parties_of(services.directory)
-    online: set[str] = set()
-    heard = asyncio.Event()
+    statuses: dict[str, bytes] = {}
 
     def on_status(topic: str, payload: bytes) -> None:
-        name = topic.split("/")[-2]
-        (online.add if payload == ONLINE else online.discard)(name)
-        heard.set()
+        statuses[topic.split("/")[-2]] = payload
 
-    everyone = status_topic(config.broker, "+")
+    def on_connected() -> None:
+        watch.send(status_topic(config.broker, config.name), OFFLINE)
+
     watch = Transport(
-        config.broker, config.name, on_message=on_status, on_connected=lambda: None, filters=[everyone]
+        config.broker,
+        config.name,
+        on_message=on_status,
+        on_connected=on_connected,
+        filters=[status_topic(config.broker, "+")],
+        presence=False,
     )
     watching = asyncio.create_task(watch.run())
     try:
-        await _until_online(services, {config.name}, BROKER, online, heard)
+        await _until_heard(services, BROKER, statuses, (config.name, OFFLINE))
         for name in names:
             config_path = services.directory / "parties" / name / "config.toml"
             if services.start(name, command(config_path)):
-                online.discard(name)
+                statuses.pop(name, None)
         for name in names:
-            await _until_online(services, {name}, name, online, heard)
+            await _until_heard(services, name, statuses, (name, ONLINE))
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _until_online(
-    services: Services, wanted: set[str], service: str, online: set[str], heard: asyncio.Event
+async def _until_heard(
+    services: Services, service: str, statuses: Mapping[str, bytes], wanted: tuple[str, bytes]
 ) -> None:
-    with _limit(services, service, f"{', '.join(sorted(wanted))} did not come online"):
+    with _limit(services, service, f"{service} did not come online"):
         async with asyncio.timeout(START_LIMIT):
-            while not wanted <= online:
+            while wanted not in statuses.items():
                 _require_alive(services, service)
-                heard.clear()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(heard.wait(), _LOOK_AGAIN)
+                await asyncio.sleep(_LOOK_AGAIN)
 
 
 def _require_alive(services: Services, service: str) -> None:

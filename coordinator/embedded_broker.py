@@ -3,8 +3,9 @@
 amqtt trusts too much for a network of strangers: it forgets a client's session before it has
 authenticated whoever asks, publishes a last will unchecked, sends a new client everybody's retained
 messages and lets two clients share a name.  So nothing reaches it except through a gate that holds
-the TLS side: a certificate is required, the client id must be its common name, a will is checked
-like any publication, and a newcomer under a name displaces the old connection first.
+the TLS side: a certificate is required, the client id must be its common name and random digits, a
+will is checked like any publication, and who comes back under an id displaces the old connection
+first.  A name may have many ids, and so many connections; what it may do follows from the name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import ssl
 from collections.abc import Callable
@@ -93,7 +95,7 @@ class AdmittedByGate(BaseAuthPlugin):  # type: ignore[misc]  # amqtt ships no ty
     """amqtt wants an opinion; the gate has refused everyone else before amqtt saw a byte."""
 
     async def authenticate(self, *, session: Session) -> bool:
-        return bool(session.client_id == common_name(session.ssl_object))
+        return is_id_of(common_name(session.ssl_object), str(session.client_id))
 
 
 class _Payload(bytes):
@@ -112,12 +114,25 @@ class GatedBroker(Broker):  # type: ignore[misc]  # amqtt ships no types
     def __init__(self, config: BrokerConfig, access: AccessList) -> None:
         super().__init__(config)
         self._access = access
+        self._names: dict[str, str] = {}  # by client id: the name in its certificate
+
+    async def serve(
+        self, identifier: str, name: str, incoming: _Incoming, outgoing: StreamWriterAdapter
+    ) -> None:
+        """Serve one connection that the gate has let in; leave nothing of it behind."""
+        self._names[identifier] = name
+        try:
+            await self.external_connected(incoming, outgoing, LISTENER)
+        finally:
+            # amqtt would go on delivering to a client that it threw out itself.
+            await self._cleanup_session(identifier)
+            del self._names[identifier]
 
     async def _topic_filtering(self, session: Session, topic: str, action: Action) -> bool:
         if action is Action.RECEIVE:
             return True  # a subscription is granted only if all that it matches may be read
         may = self._access.may_write if action is Action.PUBLISH else self._access.may_read
-        return may(session.client_id, topic)
+        return may(self._names[session.client_id], topic)
 
     async def _broadcast_message(
         self, session: Session | None, topic: str, data: bytes, force_qos: int | None = None
@@ -193,9 +208,9 @@ class _Link:
 
 
 class Gate:
-    """Lets certified clients in, one connection a name."""
+    """Lets certified clients in, one connection an id."""
 
-    def __init__(self, broker: Broker, settings: Settings) -> None:
+    def __init__(self, broker: GatedBroker, settings: Settings) -> None:
         self._broker = broker
         self._settings = settings
         self._context = BrokerContext(broker)
@@ -204,8 +219,8 @@ class Gate:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection; whatever a client sends, only its own connection ends."""
         try:
-            name, hello = await self._check(reader, writer)
-            await self._serve(name, hello, reader, writer)
+            name, identifier, hello = await self._check(reader, writer)
+            await self._serve(name, identifier, hello, reader, writer)
         except RefusedError as refused:
             log.warning("refused %s: %s", writer.get_extra_info("peername"), refused)
             await ConnackPacket.build(0, refused.code).to_stream(StreamWriterAdapter(writer))
@@ -214,38 +229,46 @@ class Gate:
         finally:
             writer.close()
 
-    async def _check(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, bytes]:
+    async def _check(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[str, str, bytes]:
         name = common_name(writer.get_extra_info("ssl_object"))
         hello = await asyncio.wait_for(_read_packet(reader, HELLO_LIMIT), HELLO_TIMEOUT)
         connect = await _parse_hello(hello)
-        if connect.client_id != name:
-            raise RefusedError(f"{name} calls itself {connect.client_id!r}", NOT_AUTHORIZED)
+        identifier = str(connect.client_id)
+        if not is_id_of(name, identifier):
+            raise RefusedError(f"{name} has the client id {identifier!r}", NOT_AUTHORIZED)
         if not connect.clean_session_flag:
             raise RefusedError(f"{name} wants a session to be kept", NOT_AUTHORIZED)
         will = connect.will_topic if connect.will_flag else None
         if will is not None and not self._settings.access.may_write(name, will):
             raise RefusedError(f"{name} may not leave a will on {will!r}", NOT_AUTHORIZED)
-        return name, hello
+        return name, identifier, hello
 
     async def _serve(
-        self, name: str, hello: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        name: str,
+        identifier: str,
+        hello: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         link = _Link(writer, asyncio.Event())
-        before, self._links[name] = self._links.get(name), link
+        before, self._links[identifier] = self._links.get(identifier), link
         try:
             if before is not None:
                 before.writer.transport.abort()
                 await before.ended.wait()
-            incoming = _Incoming(hello, reader, self._settings.max_packet, lambda: self._waiting(name))
-            outgoing = StreamWriterAdapter(writer)
-            await self._broker.external_connected(incoming, outgoing, LISTENER)
+            limit = self._settings.max_packet
+            incoming = _Incoming(hello, reader, limit, lambda: self._waiting(identifier))
+            await self._broker.serve(identifier, name, incoming, StreamWriterAdapter(writer))
         finally:
             link.ended.set()
-            if self._links.get(name) is link:
-                del self._links[name]
+            if self._links.get(identifier) is link:
+                del self._links[identifier]
 
-    def _waiting(self, name: str) -> int:
-        session = self._context.get_session(name)
+    def _waiting(self, identifier: str) -> int:
+        session = self._context.get_session(identifier)
         return session.delivered_message_queue.qsize() if session else 0
 
 
@@ -257,6 +280,11 @@ def common_name(tls: ssl.SSLObject | None) -> str:
     if not is_name(name):
         raise RefusedError(f"certificate for {name!r}, which is no party's name", NOT_AUTHORIZED)
     return name
+
+
+def is_id_of(name: str, identifier: str) -> bool:
+    """Whether a client id is one that `name` may have; another name may begin like this one."""
+    return re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{32}}", identifier) is not None
 
 
 async def _read_packet(reader: asyncio.StreamReader, limit: int) -> bytes:

@@ -8,7 +8,7 @@ from protocol import ring
 from protocol.errors import RemoteProtocolError
 from protocol.functionalities import Answer
 from protocol.letters import Part
-from protocol.mailbox import Mailbox
+from protocol.mailbox import ContradictionError, Mailbox
 from protocol.messages import (
     SEALED,
     Abort,
@@ -22,6 +22,7 @@ from protocol.messages import (
     Refuse,
     Step,
 )
+from protocol.session import DISPROOFS
 from protocol.spec import SessionSpec
 from protocol.states import Ending, Outcome, State
 
@@ -47,7 +48,9 @@ class SessionView:
         except MalformedError:
             return
         except RemoteProtocolError as error:
-            self._ending = Ending(AbortReason.CONTRADICTION, error.message, culprit=error.culprit)
+            contradiction = isinstance(error, ContradictionError)
+            reason = AbortReason.CONTRADICTION if contradiction else AbortReason.INVALID_MESSAGE
+            self._ending = Ending(reason, error.message, culprit=error.culprit)
 
     @property
     def joined(self) -> tuple[str, ...]:
@@ -88,11 +91,14 @@ class SessionView:
         return Outcome(self._state(), self._public_answer(), self.counted)
 
     def _aborted(self) -> Ending | None:
-        for name, abort in self._mail.statements(Abort, (*self.spec.needed, self.spec.coordinator)).items():
-            return Ending(abort.reason, abort.detail, abort.silent, abort.culprit, reported_by=name)
         confirms = self._mail.statements(Confirm, self.spec.results)
         if len({each.transcript for each in confirms.values()}) > 1:
             return Ending(AbortReason.SPLIT_VIEW, "the result parties saw different transcripts")
+        finished = len(confirms) == len(self.spec.results)
+        for name, abort in self._mail.statements(Abort, (*self.spec.needed, self.spec.coordinator)).items():
+            disproof = abort.reason in DISPROOFS and name in self.spec.needed
+            if disproof or not finished:
+                return Ending(abort.reason, abort.detail, abort.silent, abort.culprit, reported_by=name)
         return None
 
     def _state(self) -> State:

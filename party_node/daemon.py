@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from party_node import data_dir as data_directory
 from party_node import inputs
 from party_node.config import CoordinatorConfig, InputSource, NodeConfig
 from party_node.identity import load_identity
@@ -37,13 +38,7 @@ def now_ms() -> int:
 
 def open_journal(data_dir: Path) -> Journal:
     """The journal in a node's data directory, which is created for its owner alone."""
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"data_dir: {data_dir}: {(error.strerror or 'cannot be created').lower()}",
-            "name a directory that this user may write to",
-        ) from None
+    data_directory.create(data_dir)
     return Journal(data_dir / JOURNAL)
 
 
@@ -81,6 +76,7 @@ class Daemon:
             on_message=self._on_message,
             on_connected=self._on_connected,
             filters=_filters(config, sealed=sealed),
+            presence=isinstance(config, NodeConfig),
         )
         self._mail: list[tuple[str, bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -226,13 +222,14 @@ async def serve(config: NodeConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    daemon = Daemon(config)
-    log.info("node started", name=config.name, pid=os.getpid())
 
     async def until_stopped() -> None:
         await stop.wait()
 
-    await daemon.run(until_stopped)
+    with data_directory.held(config.data_dir):
+        daemon = Daemon(config)
+        log.info("node started", name=config.name, pid=os.getpid())
+        await daemon.run(until_stopped)
     log.info("node stopped", name=config.name)
 
 

@@ -94,15 +94,6 @@ def refused(broker: BrokerConfig, reason: str) -> Problem:
     return Problem("refused", message, hint)
 
 
-def displaced(name: str) -> Problem:
-    """Somebody else connects under our name."""
-    return Problem(
-        "displaced",
-        f"the broker gave our connection to another program that calls itself {name}",
-        "does this node run twice?  A certificate and its name are for one process",
-    )
-
-
 def lost(broker: BrokerConfig, reason: str) -> Problem:
     """A connection that worked has ended."""
     return Problem("lost", f"connection to {broker.host}:{broker.port} lost: {reason}", "trying again")

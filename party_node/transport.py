@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,8 +39,6 @@ _LAST_DELAY = 10.0
 _ANSWER = 5.0  # seconds for the broker to answer a CONNECT, SUBSCRIBE or DISCONNECT
 _LAST_WORD = 0.05
 _STABLE = 5.0  # seconds after which a connection counts as one that works
-_FLAPS = 3  # connections lost young, in a row, before we suspect a namesake
-_TAKEN_OVER = 142  # MQTT 5, section 3.14.2.1
 _NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 _NO_LIMIT = 65535  # QoS 1 messages in flight: our own window is the limit
 _PROTOCOLS = {"5": ProtocolVersion.V5, "3.1.1": ProtocolVersion.V311}
@@ -54,6 +53,7 @@ class Transport:
 
     `on_message(topic, payload)` is called in the loop for each message; if it raises, `run` does.
     `on_connected()` is called (and awaited) after each connection, once subscribed.
+    With `presence`, the party's status follows this connection; that is for its node alone.
     """
 
     def __init__(
@@ -64,16 +64,18 @@ class Transport:
         on_message: OnMessage,
         on_connected: OnConnected,
         filters: Sequence[str],
+        presence: bool = True,
     ) -> None:
         self._broker = broker
-        self._name = name
+        # The same for every connection: who comes back displaces the half-dead one of before.
+        self._identifier = _identifier(name)
+        self._status = status_topic(broker, name) if presence else None
         self._on_message = on_message
         self._on_connected = on_connected
         self._filters = tuple(filters)
         self._link: _Link | None = None
         self._up = asyncio.Event()
         self._reported: str | None = None  # the kind of trouble that the log knows of
-        self._flaps = 0  # connections in a row that were lost young
         self._since = 0.0  # when the connection was made, by the loop's clock
 
     @property
@@ -109,7 +111,7 @@ class Transport:
             self._since = clock()
             problem = await self._attempt()
             if clock() - self._since > _STABLE:
-                delay, self._flaps, self._reported = _FIRST_DELAY, 0, None
+                delay, self._reported = _FIRST_DELAY, None
             self._report(problem)
             # Jitter, so that nodes do not all come back at once after a broker's restart.
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
@@ -118,7 +120,7 @@ class Transport:
     async def _attempt(self) -> diagnosis.Problem:
         """Connect with a new client, serve until the link is lost, and tell why it was."""
         try:
-            link = await _open(self._broker, self._name, self._on_message)
+            link = await _open(self._broker, self._identifier, self._on_message, self._status)
         except _NoConnectionError as error:
             self._since = asyncio.get_running_loop().time()  # it was never up
             return error.problem
@@ -152,7 +154,8 @@ class Transport:
         if not await link.subscribe(self._filters):
             return diagnosis.unsubscribed(self._broker)
         self._link = link
-        self.send(status_topic(self._broker, self._name), ONLINE, retain=True, qos=1)
+        if self._status is not None:
+            self.send(self._status, ONLINE, retain=True, qos=1)
         self._up.set()
         log.info("connected", broker=f"{self._broker.host}:{self._broker.port}")
         pending = self._on_connected()
@@ -164,17 +167,16 @@ class Transport:
         with suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER):
                 await link.flush()
-                await link.publish_offline(status_topic(self._broker, self._name))
+                if self._status is not None:
+                    await link.publish_offline(self._status)
+                else:
+                    await link.unsubscribe(self._filters)
 
     def _lost(self, error: BaseException) -> diagnosis.Problem:
         """Our own bug passes; everything else is the network's."""
         cause = error.__cause__ or error
         if not isinstance(cause, (MqttError, OSError)):
             raise cause
-        code = getattr(getattr(cause, "rc", None), "value", None)
-        self._flaps += 1
-        if code == _TAKEN_OVER or self._flaps >= _FLAPS:
-            return diagnosis.displaced(self._name)
         return diagnosis.lost(self._broker, str(cause))
 
     def _report(self, problem: diagnosis.Problem) -> None:
@@ -187,10 +189,10 @@ class Transport:
 async def probe(broker: BrokerConfig, name: str) -> None:
     """Connect once as `name`; raise BrokerError with what is wrong and what to do about it.
 
-    A node that runs under the same name loses its connection for a moment.
+    Other connections of the same name, and its status, do not notice.
     """
     try:
-        link = await _open(broker, name, lambda _topic, _payload: None)
+        link = await _open(broker, _identifier(name), lambda _topic, _payload: None)
     except _NoConnectionError as error:
         raise error.problem.error() from None
     await link.close()
@@ -199,6 +201,11 @@ async def probe(broker: BrokerConfig, name: str) -> None:
 def status_topic(broker: BrokerConfig, name: str) -> str:
     """Where a party says that it is online, and the broker that it no longer is."""
     return f"{broker.base_topic}/1/party/{name}/status"
+
+
+def _identifier(name: str) -> str:
+    """A client id.  Who guessed it could take the connection over, so it cannot be guessed."""
+    return f"{name}-{secrets.token_hex(16)}"
 
 
 class _NoConnectionError(Exception):
@@ -221,10 +228,12 @@ class _Notes(logging.Logger):
                 self.why = argument
 
 
-async def _open(broker: BrokerConfig, name: str, on_message: OnMessage) -> _Link:
+async def _open(
+    broker: BrokerConfig, identifier: str, on_message: OnMessage, status: str | None = None
+) -> _Link:
     """Connect with a new client: one that has lost its link reports success without connecting."""
     notes = _Notes()
-    client = _client(broker, name, on_message, notes)
+    client = _client(broker, identifier, on_message, status, notes)
     closed = _closing(client)
     entering: asyncio.Future[Client] = asyncio.create_task(client.__aenter__())
     try:
@@ -289,7 +298,9 @@ def _why(broker: BrokerConfig, entering: asyncio.Future[Client], notes: _Notes) 
     return diagnosis.unreachable(broker, error.__context__)  # aiomqtt hides the cause
 
 
-def _client(broker: BrokerConfig, name: str, on_message: OnMessage, notes: _Notes) -> Client:
+def _client(
+    broker: BrokerConfig, identifier: str, on_message: OnMessage, status: str | None, notes: _Notes
+) -> Client:
     class Inbox(asyncio.Queue[Message]):
         def put_nowait(self, message: Message) -> None:
             on_message(str(message.topic), message.payload)
@@ -301,9 +312,9 @@ def _client(broker: BrokerConfig, name: str, on_message: OnMessage, notes: _Note
     return Client(
         broker.host,
         broker.port,
-        identifier=name,
+        identifier=identifier,
         protocol=_PROTOCOLS[broker.protocol],
-        will=Will(status_topic(broker, name), OFFLINE, qos=1, retain=True),
+        will=Will(status, OFFLINE, qos=1, retain=True) if status is not None else None,
         tls_context=tls,
         timeout=_ANSWER,
         socket_options=[_NODELAY],
@@ -388,6 +399,12 @@ class _Link:
         """Take the status back, and wait until the broker knows."""
         with suppress(MqttError):
             await self._client.publish(topic, OFFLINE, qos=1, retain=True)
+
+    async def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Receive no more.  The answer tells that the broker has read all that was sent before."""
+        if filters:
+            with suppress(MqttError):
+                await self._client.unsubscribe(list(filters))
 
     async def close(self) -> None:
         """Disconnect in good order if the link is still there."""

@@ -78,37 +78,32 @@ def encode(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
 
     Shapes: as `value.units`.  Raises InputError, which names the first offending row but never the value.
     """
-    units = _rescale(value, decimals, max(abs(lowest), abs(highest)))
-    outside = (units < lowest) | (units > highest)
+    units, overflow = _rescale(value, decimals)
+    outside = overflow | (units < lowest) | (units > highest)
     if outside.any():
         raise InputError(
             f"{value.place(_first(outside))}: outside the bounds "
-            f"[{from_units(lowest, decimals)}, {from_units(highest, decimals)}]",
+            f"[{from_units(lowest, decimals):f}, {from_units(highest, decimals):f}]",
             "the session's --lower and --upper (or the ring's size) set these; correct the value or refuse",
         )
     return np.asarray(ring.from_signed(units))
 
 
-def _rescale(value: Exact, decimals: int, largest: int) -> NDArray[np.int64]:
-    """units·10^(decimals − scale), exactly; a product past `largest` is out of bounds, not wrapped."""
+def _rescale(value: Exact, decimals: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """units·10^(decimals − scale), exactly, and where that is more than 64 bits can hold."""
     if decimals >= value.scale:
         factor = 10 ** (decimals - value.scale)
-        # np.abs(−2^63) overflows, so compare with both ends instead.
-        too_large = (value.units > largest // factor) | (value.units < -(largest // factor))
-        if too_large.any():
-            raise InputError(
-                f"{value.place(_first(too_large))}: outside the bounds "
-                f"[{from_units(-largest, decimals)}, {from_units(largest, decimals)}]",
-                "fewer decimals leave room for larger numbers",
-            )
-        return value.units * np.int64(factor)
+        largest = ring.LARGEST // factor
+        # np.abs(−2^63) would overflow, so compare with both ends instead.
+        overflow = (value.units > largest) | (value.units < -largest)
+        return np.asarray(np.clip(value.units, -largest, largest) * np.int64(factor)), np.asarray(overflow)
     quotient, rest = np.divmod(value.units, np.int64(10 ** (value.scale - decimals)))
     if rest.any():
         raise InputError(
             f"{value.place(_first(rest != 0))}: more than the {decimals} decimals that the session allows",
             "round the input yourself, or ask for a session with more --decimals",
         )
-    return np.asarray(quotient, dtype=np.int64)
+    return np.asarray(quotient), np.zeros(quotient.shape, dtype=np.bool_)
 
 
 def _first(flags: NDArray[np.bool_]) -> int:

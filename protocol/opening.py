@@ -7,6 +7,7 @@ The commitment is a hash with a secret 32-byte nonce, hiding and binding in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hmac import compare_digest
 
 from protocol import ring
@@ -18,7 +19,7 @@ from protocol.transcript import digest, pack
 
 def commit(view: bytes, party: str, inputs: Sequence[str], opening: bytes) -> bytes:
     """The commitment of `party` to `opening`, its output share over `inputs`."""
-    return digest("commitment", view, party, pack("inputs", *inputs), opening)
+    return digest("commitment", view, party, _listed(tuple(inputs)), opening)
 
 
 def opening(seed: Seed, view: bytes, inputs: Sequence[str], output: Ring) -> bytes:
@@ -40,4 +41,10 @@ def verify(
 
 def transcript(view: bytes, inputs: Sequence[str], commitments: Sequence[bytes]) -> bytes:
     """Everything that fixes the answer: commitments are binding, so equal transcripts have equal results."""
-    return digest("transcript", view, pack("inputs", *inputs), *commitments)
+    return digest("transcript", view, _listed(tuple(inputs)), *commitments)
+
+
+@lru_cache(maxsize=64)
+def _listed(inputs: tuple[str, ...]) -> bytes:
+    """The list of inputs as one part; the same for every party, so it is made once."""
+    return pack("inputs", *inputs)

@@ -109,7 +109,8 @@ class Session:
     @property
     def outcome(self) -> Outcome:
         """How things stand now."""
-        return Outcome(self.state, self._answer, self._included, self._unconfirmed, self._ending)
+        answer = None if self.state is State.ABORTED else self._answer  # a disproved one is none
+        return Outcome(self.state, answer, self._included, self._unconfirmed, self._ending)
 
     def join(self, sealing_key: bytes, now: int) -> list[Outgoing]:
         """Take part: the first letter, with this session's fresh sealing key."""
@@ -294,7 +295,10 @@ class Session:
             return None
         if len(complete) < self.spec.min_inputs:
             silent = tuple(name for name in self._joined if self._mail.lacks(Step.SHARE, name))
+            useless = [name for name in self._joined if name not in (*complete, *silent)]
             detail = f"complete shares of {len(complete)} inputs, expected at least {self.spec.min_inputs}"
+            if useless:
+                detail += f"; what came from {', '.join(useless)} is no share"
             return self._abort(AbortReason.TOO_FEW_INPUTS, detail, silent)
         # A linear function needs no rounds, so the commitment can travel with the list of inputs; it is
         # opened only if every compute party's list turns out to be the same.
@@ -341,7 +345,8 @@ class Session:
             detail = (
                 f"{len(included)} inputs are complete everywhere, expected at least {self.spec.min_inputs}"
             )
-            return self._abort(AbortReason.TOO_FEW_INPUTS, detail)
+            missing = [name for name in self._joined if name not in included]
+            return self._abort(AbortReason.TOO_FEW_INPUTS, f"{detail}; not those of {', '.join(missing)}")
         commitments = {party: each.commitment for party, each in received.items() if each.commitment}
         if len(commitments) < len(received):
             commitments = self._second_commitments(included)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 import time
@@ -10,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from party_node.transport import MAX_PAYLOAD, OFFLINE, ONLINE
+from party_node.transport import MAX_PAYLOAD, OFFLINE, ONLINE, probe
 from protocol.errors import LocalProtocolError
 from tests.support.brokers import BrokerHandle
 from tests.support.clients import Client, running
@@ -168,21 +169,76 @@ async def test_a_large_backlog_takes_no_more_memory_than_its_messages(alice: Cli
         await alice.transport.flush()
 
 
-async def test_the_newcomer_under_a_name_is_the_one_that_is_heard(
+async def test_two_connections_of_one_party_both_receive_and_are_heard(
+    alice: Client, bob: Client, broker: BrokerHandle
+) -> None:
+    config = broker.config("alice")
+    commands = [Client(config, "alice", letters_to("alice"), presence=False) for _ in range(2)]
+    async with running(bob), running(commands[0]), running(commands[1]):
+        bob.transport.send(letter("bob", "alice"), b"to both")
+        for part, command in enumerate(commands):
+            await command.receives(letter("bob", "alice"), b"to both")
+            command.transport.send(letter("alice", "bob", part), b"mine")
+            await bob.receives(letter("alice", "bob", part), b"mine")
+        assert [command.connections for command in commands] == [1, 1]
+
+
+async def test_two_transports_of_one_party_have_client_ids_that_cannot_be_guessed(
+    alice: Client, broker: BrokerHandle
+) -> None:
+    other = Client(broker.config("alice"), "alice", [])
+    identifiers = {alice.transport._identifier, other.transport._identifier}
+    assert len(identifiers) == 2
+    assert all(re.fullmatch(r"alice-[0-9a-f]{32}", identifier) for identifier in identifiers)
+
+
+async def test_commands_and_probes_leave_the_nodes_connection_and_status_alone(
+    alice: Client, bob: Client, broker: BrokerHandle
+) -> None:
+    config = broker.config("alice")
+    async with running(bob), running(alice):
+        await bob.receives(STATUS.format("alice"), ONLINE)
+        await probe(config, "alice")
+        async with running(Client(config, "alice", letters_to("alice"), presence=False)):
+            pass
+        killed = await _node_process(broker, "alice", presence=False)
+        killed.kill()
+        await killed.wait()
+        alice.transport.send(letter("alice", "bob"), b"still here")
+        await bob.receives(letter("alice", "bob"), b"still here")
+        assert alice.connections == 1
+        assert bob.payloads(STATUS.format("alice")) == [ONLINE]
+
+
+async def test_what_a_command_sent_just_before_it_left_arrives(bob: Client, broker: BrokerHandle) -> None:
+    filters = letters_to("alice", "all")
+    async with running(bob):
+        async with running(Client(broker.config("alice"), "alice", filters, presence=False)) as command:
+            for part in range(2000):
+                bob.transport.send(letter("bob", "alice", part), b"y" * 1000)  # left unread
+                command.transport.send(letter("alice", "bob", part), b"x" * 100)
+        await bob.receives(letter("alice", "bob", 1999), b"x" * 100)
+        assert sum("/session/" in topic for topic, _ in bob.received) == 2000
+
+
+async def test_who_comes_back_displaces_the_half_dead_connection_of_before(
     alice: Client, bob: Client, broker: BrokerHandle
 ) -> None:
     async with running(bob):
-        old = await _node_process(broker, "alice")
+        old = await _node_process(broker, "alice", identifier=alice.transport._identifier)
         await bob.receives(STATUS.format("alice"), ONLINE)
         old.send_signal(signal.SIGSTOP)  # so that it does not come back
+        status = STATUS.format("alice")
         async with running(alice):
             bob.transport.send(letter("bob", "alice"), b"for the newcomer")
             await alice.receives(letter("bob", "alice"), b"for the newcomer")
-            status = STATUS.format("alice")
             await bob.until(lambda client: client.payloads(status).count(ONLINE) == 2)
+            old.kill()
+            await old.wait()
+            alice.transport.send(letter("alice", "bob"), b"still here")
+            await bob.receives(letter("alice", "bob"), b"still here")
             assert bob.payloads(status)[-1] == ONLINE
-        old.kill()
-        await old.wait()
+            assert alice.connections == 1
 
 
 async def test_an_error_in_on_message_ends_the_transport(broker: BrokerHandle) -> None:
@@ -208,9 +264,15 @@ async def test_small_letters_are_not_held_back(alice: Client, bob: Client) -> No
         assert (time.monotonic() - started) / 50 < 0.035  # Nagle's algorithm would add 40 ms each
 
 
-async def _node_process(broker: BrokerHandle, name: str) -> asyncio.subprocess.Process:
-    """A transport in a process of its own, which can be killed or stopped."""
+async def _node_process(
+    broker: BrokerHandle, name: str, *, presence: bool = True, identifier: str = ""
+) -> asyncio.subprocess.Process:
+    """A transport in a process of its own, connected, which can be killed or stopped."""
     config = broker.config(name).model_dump_json()
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.node_process", name, config
+    arguments = [name, config, "node" if presence else "command", identifier]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.node_process", *arguments, stdout=asyncio.subprocess.PIPE
     )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"connected\n"
+    return process

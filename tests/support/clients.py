@@ -16,12 +16,19 @@ _PATIENCE = 20.0  # seconds that any wait in a test may take
 class Client:
     """A transport and all that it received."""
 
-    def __init__(self, broker: BrokerConfig, name: str, filters: Sequence[str]) -> None:
+    def __init__(
+        self, broker: BrokerConfig, name: str, filters: Sequence[str], *, presence: bool = True
+    ) -> None:
         self.received: list[Received] = []
         self.connections = 0
         self._changed = asyncio.Event()
         self.transport = Transport(
-            broker, name, on_message=self._on_message, on_connected=self._on_connected, filters=filters
+            broker,
+            name,
+            on_message=self._on_message,
+            on_connected=self._on_connected,
+            filters=filters,
+            presence=presence,
         )
 
     def _on_message(self, topic: str, payload: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.support.node_process NAME BROKER_JSON`: a connected transport, until killed."""
+"""`python -m tests.support.node_process NAME BROKER_JSON node|command [ID]`: a connected transport, until killed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from party_node.config import BrokerConfig
 from party_node.transport import Transport
 
 
-async def main(name: str, broker: str) -> None:
-    """Stay connected."""
+async def main(name: str, broker: str, kind: str, identifier: str) -> None:
+    """Stay connected; say so once.  A client id may be given, to be somebody's former connection."""
     transport = Transport(
         BrokerConfig.model_validate_json(broker),
         name,
         on_message=lambda _topic, _payload: None,
-        on_connected=lambda: None,
+        on_connected=lambda: print("connected", flush=True),
         filters=[],
+        presence=kind == "node",
     )
+    transport._identifier = identifier or transport._identifier
     async with asyncio.timeout(120):
         await transport.run()
 

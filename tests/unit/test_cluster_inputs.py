@@ -92,7 +92,7 @@ def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "parties",
-    [["alice"], ["alice", "alice"], ["alice", "coordinator"], ["alice", "all"], ["alice", "Bob"], []],
+    [["alice"], ["alice", "alice"], ["alice", "coordinator"], ["alice", "all"], ["alice", "Bob"]],
 )
 def test_names_that_cannot_be_are_refused(tmp_path: Path, parties: list[str]) -> None:
     with pytest.raises(ConfigError):

@@ -345,7 +345,7 @@ def test_a_leader_that_refuses_ends_the_session() -> None:
     table.refuse("alice")
     table.deliver()
     failed(table, AbortReason.REFUSED)
-    assert ending(table, "bob").detail == "alice refused"
+    assert ending(table, "bob").detail == "alice refused (policy)"
 
 
 def test_a_refusal_sends_its_code_and_nothing_of_its_detail() -> None:
