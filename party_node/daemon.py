@@ -80,6 +80,7 @@ class Daemon:
         )
         self._mail: list[tuple[str, bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes = 0  # when it rings, in Unix milliseconds
         self._readers: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] | None = None
         self.changed = asyncio.Event()  # set after every step; who waits for something looks again
@@ -129,6 +130,7 @@ class Daemon:
         self.step()
 
     def _on_time(self) -> None:
+        self._timer = None
         self.node.tick(now_ms())
         self.step()
 
@@ -174,14 +176,16 @@ class Daemon:
         task.add_done_callback(self._readers.discard)
 
     def _set_timer(self) -> None:
+        """Wake when the node wants to; waking too early does no harm, so most changes need no new timer."""
+        due = self.node.deadline
+        if due is None or (self._timer is not None and self._wakes <= due):
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        due = self.node.deadline
-        if due is not None:
-            delay = min(max(due - now_ms(), 1) / 1000, 3600.0)  # at least hourly: clocks are set
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(delay, self._guarded, self._on_time)
+        now = now_ms()
+        self._wakes = min(max(due, now + 1), now + 3_600_000)  # at least hourly: clocks are set
+        delay = (self._wakes - now) / 1000
+        self._timer = asyncio.get_running_loop().call_later(delay, self._guarded, self._on_time)
 
 
 def _declared(source: InputSource) -> Declared:

@@ -93,6 +93,7 @@ class Session:
         self._shares: dict[str, Share] = {}  # input party → its share for us
         self._included: tuple[str, ...] = ()
         self._commitments: dict[str, bytes] = {}
+        self._transcript = b""  # the hash of everything that fixes the answer
         self._output: Ring | None = None  # our own output share
         self._opened: dict[str, Ring] = {}  # compute party → its output share
         self._answer: Answer | None = None
@@ -353,6 +354,8 @@ class Session:
             if len(commitments) < len(received):
                 return None
         self._included, self._commitments = included, commitments
+        in_order = [commitments[party] for party in self.spec.compute]
+        self._transcript = opening.transcript(self.view, included, in_order)
         self._enter(State.OPENING)
         if self.me in self.spec.compute:
             self._reveal()
@@ -401,7 +404,7 @@ class Session:
             if self.spec.public:
                 raw = ring.to_bytes(total)
                 self._say(Step.RESULT, PublicResult(inputs=self._included, elements=raw))
-            self._say(Step.CONFIRM, Confirm(transcript=self._transcript()))
+            self._say(Step.CONFIRM, Confirm(transcript=self._transcript))
         self._enter(State.CONFIRMING)
 
     def _open_reveal(self, party: str) -> bool:
@@ -418,14 +421,10 @@ class Session:
         self._opened[party] = output
         return True
 
-    def _transcript(self) -> bytes:
-        ordered = [self._commitments[party] for party in self.spec.compute]
-        return opening.transcript(self.view, self._included, ordered)
-
     def _confirming(self) -> None:
         confirms = self._mail.statements(Confirm, self.spec.results)
         for party, each in confirms.items():
-            if each.transcript != self._transcript():
+            if each.transcript != self._transcript:
                 return self._abort(AbortReason.SPLIT_VIEW, f"{party} saw another transcript than {self.me}")
         if len(confirms) == len(self.spec.results):
             self._enter(State.COMPLETED)

@@ -1,4 +1,7 @@
-"""`python -m tests.support.node_process NAME BROKER_JSON node|command [ID]`: a connected transport, until killed."""
+"""`python -m tests.support.node_process NAME BROKER_JSON node|command ID`: a transport, until killed.
+
+ID may be empty, or the client id of somebody's former connection.  It logs to stdout when it is connected.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from party_node.transport import Transport
 
 
 async def main(name: str, broker: str, kind: str, identifier: str) -> None:
-    """Stay connected; say so once.  A client id may be given, to be somebody's former connection."""
+    """Stay connected."""
     transport = Transport(
         BrokerConfig.model_validate_json(broker),
         name,
         on_message=lambda _topic, _payload: None,
-        on_connected=lambda: print("connected", flush=True),
+        on_connected=lambda: None,
         filters=[],
         presence=kind == "node",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from party_node import daemon, data_dir
-from party_node.config import NodeConfig
+from party_node.config import BrokerConfig, NodeConfig
 from protocol.errors import ConfigError
 
 HOLDER = """
@@ -38,11 +38,19 @@ def test_a_directory_that_another_process_runs_on_is_refused_until_that_one_is_g
 
 
 async def test_a_second_node_ends_before_it_opens_the_journal(tmp_path: Path) -> None:
-    config = NodeConfig.model_construct(name="alice", data_dir=tmp_path)
+    config = NodeConfig(
+        name="alice",
+        data_dir=tmp_path,
+        roster=tmp_path / "roster.toml",
+        identity_key=tmp_path / "identity.key",
+        broker=BrokerConfig(
+            host="localhost", port=1, ca=tmp_path / "ca", certificate=tmp_path / "c", key=tmp_path / "k"
+        ),
+    )
     with data_dir.held(tmp_path):
         with pytest.raises(ConfigError, match="another node runs on it"):
             await daemon.serve(config)
-        assert [path.name for path in tmp_path.iterdir()] == ["node.lock"]
+        assert not (tmp_path / daemon.JOURNAL).exists()
 
 
 def test_the_directory_is_created_for_its_owner_alone(tmp_path: Path) -> None:

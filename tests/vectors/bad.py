@@ -20,7 +20,8 @@ def _bad(kind: str, name: str, error: str, says: str, given: Vector, repair: Vec
 def statements() -> list[Vector]:
     """Flaws of the canonical JSON, of a statement's fields and of a header's."""
     digest = b64(bytes(32))
-    received = f'{{"inputs":["alice"],"commitment":"{digest}"}}'
+    view = f'"view":"{b64(story.secret("some view"))}"'
+    received = f'{{{view},"inputs":["alice"],"commitment":"{digest}"}}'
     canon, extra = "canonical", "extra inputs"
     flaws = [
         ("an unknown field", received[:-1] + ',"more":1}', extra),
@@ -28,9 +29,10 @@ def statements() -> list[Vector]:
         ("a line feed at the end", received + "\n", canon),
         ("leftover bytes", received + "{}", "trailing"),
         ("a repeated key", received[:-1] + f',"commitment":"{digest}"}}', canon),
-        ("another order of fields", f'{{"commitment":"{digest}","inputs":["alice"]}}', canon),
+        ("another order of fields", f'{{{view},"commitment":"{digest}","inputs":["alice"]}}', canon),
         ("an escape that is not needed", received.replace("alice", "\\u0061lice"), canon),
-        ("a missing field", '{"inputs":["alice"]}', "field required"),
+        ("a missing field", f'{{{view},"inputs":["alice"]}}', "commitment: field required"),
+        ("no view", received.replace(f"{view},", ""), "view: field required"),
         ("base64 without padding", received.replace("=", ""), "canonical"),
         ("a digest of 31 bytes", received.replace(digest, b64(bytes(31))), "at least 32"),
         ("a name in upper case", received.replace("alice", "Alice"), "a name has"),
@@ -101,9 +103,31 @@ def _others() -> list[Vector]:
             "1216",
         ),
         ("a shape of no elements", "join", {"sealing_key": key, "shape": [3]}, {"shape": [0]}, "shape"),
+        (
+            "a shape of more than 2^26 elements",
+            "join",
+            {"sealing_key": key, "shape": [2**26]},
+            {"shape": [2**26 + 1]},
+            "67108864",
+        ),
         ("a shape of two dimensions", "join", {"sealing_key": key, "shape": [3]}, {"shape": [3, 3]}, "shape"),
         ("an unknown reason", "abort", _abort(), {"reason": "bored"}, "reason"),
-        ("a detail of 501 characters", "abort", _abort(), {"detail": "x" * 501}, "detail"),
+        (
+            "a detail of 501 characters",
+            "abort",
+            _abort() | {"detail": "ü" * 500},
+            {"detail": "ü" * 501},
+            "detail",
+        ),
+        ("a detail of two lines", "abort", _abort(), {"detail": "time is up\u2028or not"}, "not printable"),
+        (
+            "a detail with a right-to-left override",
+            "abort",
+            _abort(),
+            {"detail": "up is \u202etime"},
+            "not printable",
+        ),
+        ("a commit without a view", "commit", _commit(), {"view": None}, "view"),
         ("an unknown code", "refuse", {"code": "policy"}, {"code": "too-high"}, "code"),
         ("no steps at all", "request", {"steps": ["join"]}, {"steps": []}, "steps"),
     ]
@@ -122,6 +146,11 @@ def _others() -> list[Vector]:
 
 def _abort() -> Vector:
     return {"reason": "timeout", "detail": "time is up", "silent": ["bob"], "culprit": None}
+
+
+def _commit() -> Vector:
+    view, commitment = story.view(), story.commitment("alice")
+    return {"view": b64(view), "inputs": list(story.PARTIES), "commitment": b64(commitment)}
 
 
 def specs() -> list[Vector]:
@@ -258,6 +287,18 @@ def letters() -> list[Vector]:
         ),
     ]
     vectors = [_bad("letter", name, error, says, good | change, good) for name, error, says, change in flaws]
+    announce = story.header("announce", "coordinator", "all")
+    passed_on: Vector = {
+        "payload": story.payload(announce, story.SPEC, "coordinator").hex(),
+        "topic": story.topic("announce", "bob", "alice"),
+        "identity": reference.public_identity(story.identity("coordinator")).hex(),
+    }
+    for name, (old, new) in {
+        "an announcement under the topic of another session": (story.SESSION, "0" * 64),
+        "an announcement under the topic of another step": ("/announce/", "/join/"),
+    }.items():
+        bad = passed_on | {"topic": passed_on["topic"].replace(old, new)}
+        vectors.append(_bad("letter", name, "malformed", "topic", bad, passed_on))
     too_long = reference.canonical(story.header("result", "alice", "all"))
     vectors.append(
         _bad(
@@ -325,6 +366,26 @@ def sealed() -> list[Vector]:
             good,
         )
         for name, change in flaws
+    ] + _sealing_keys()
+
+
+def _sealing_keys() -> list[Vector]:
+    """Of the right length, and yet nobody can encapsulate to them."""
+    key = reference.sealing_public(story.session_seed("bob"))
+    good: Vector = {
+        "session": story.SESSION,
+        "view": story.view().hex(),
+        "me": "alice",
+        "seed": story.session_seed("alice").hex(),
+        "to": "bob",
+        "key": key.hex(),
+    }
+    flaws = [
+        ("an ML-KEM key whose coefficients are not below q", b"\xff" * 1184 + key[1184:]),
+        ("an X25519 key of small order", key[:1184] + bytes(32)),
+    ]
+    return [
+        _bad("channel", name, "key", "sealing key", good | {"key": raw.hex()}, good) for name, raw in flaws
     ]
 
 

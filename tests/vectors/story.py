@@ -112,6 +112,19 @@ def commitment(party: str, inputs: Sequence[str] = PARTIES) -> bytes:
     return reference.commitment(view(), party, inputs, opening(party, inputs))
 
 
+def received(party: str) -> bytes:
+    """A compute party that holds all inputs says so and commits at once."""
+    fields = {"view": b64(view()), "inputs": list(PARTIES), "commitment": b64(commitment(party))}
+    return reference.canonical(fields)
+
+
+def commit(party: str) -> bytes:
+    """What it would say in the second round, had carlos been left out."""
+    inputs = PARTIES[:2]
+    fields = {"view": b64(view()), "inputs": list(inputs), "commitment": b64(commitment(party, inputs))}
+    return reference.canonical(fields)
+
+
 def header(step: str, sender: str, to: str, **changes: Any) -> dict[str, Any]:
     """A header's fields in their order."""
     fields: dict[str, Any] = {
@@ -215,6 +228,7 @@ def vectors() -> list[dict[str, Any]]:
             "expect": {"session": SESSION},
         },
         *(_letter("announce", announce, SPEC, "coordinator"), _letter("share", share, b"", "alice")),
+        _passed_on(announce),
         *(
             {
                 "name": f"{party}'s sealing key and join",
@@ -306,6 +320,16 @@ def vectors() -> list[dict[str, Any]]:
             }
             for party, inputs in ((*((name, PARTIES) for name in PARTIES), ("alice", PARTIES[:2])))
         ),
+        _letter("received", header("received", "alice", "all"), received("alice"), "alice"),
+        *(
+            {
+                "name": f"the body of alice's {step}",
+                "kind": "statement",
+                "given": {"statement": step, "bytes": body.decode()},
+                "expect": {},
+            }
+            for step, body in (("received", received("alice")), ("commit", commit("alice")))
+        ),
         {
             "name": "the transcript",
             "kind": "transcript",
@@ -331,6 +355,14 @@ def vectors() -> list[dict[str, Any]]:
             "expect": {"text": ["39.75"]},
         },
     ]
+
+
+def _passed_on(announce: dict[str, Any]) -> dict[str, Any]:
+    """The coordinator's payload, unchanged, under bob's topic and to alice."""
+    vector = _letter("announce", announce, SPEC, "coordinator")
+    vector["name"] = "the announce letter of the coordinator, as bob passes it on to alice"
+    vector["given"]["topic"] = topic("announce", "bob", "alice")
+    return vector
 
 
 def _letter(name: str, fields: dict[str, Any], body: bytes, signer: str) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from party_node.config import Policy
 from protocol.functionalities import CATALOGUE
-from protocol.letters import Header, Slot
+from protocol.letters import MOST_PARTS, Header, Slot
 from protocol.mailbox import STATEMENTS
-from protocol.messages import AbortReason, RefusalCode, Request, Step
-from protocol.spec import SessionSpec
+from protocol.messages import MOST_ELEMENTS, AbortReason, RefusalCode, Request, Step
+from protocol.session import DISPROOFS
+from protocol.spec import MOST_SLOTS, SessionSpec
 from protocol.states import TRANSITIONS
 
 SPEC = (Path(__file__).parents[2] / "protocol" / "SPEC.md").read_text(encoding="utf-8")
@@ -64,6 +66,19 @@ def test_every_statement_has_the_fields_of_the_code_in_their_order() -> None:
     kinds |= {"request": Request}
     assert _documented("4.3 Statements") == _declared(kinds)
     assert _documented("4.4 Payloads") == _declared({"header": Header, "slot": Slot})
+
+
+def test_the_limits_are_the_codes() -> None:
+    assert f"1 ≤ length ≤ 2^{MOST_ELEMENTS.bit_length() - 1}." in section("4.3 Statements")
+    assert MOST_ELEMENTS.bit_count() == 1
+    assert f"| integer | 1 to {MOST_PARTS} |" in section("4.4 Payloads")
+    assert f"at most {MOST_SLOTS} members" in section("4.6 Shares, openings, transcript")
+    assert f"`[policy] min_inputs`, by default {Policy().min_inputs})" in section("5.2 What each state does")
+
+
+def test_the_disproofs_are_all_named() -> None:
+    (named,) = re.findall(r"heeds only disproofs \(([^)]*)\)", section("5.5 Aborts"))
+    assert set(re.findall(r"`([a-z-]+)`", named)) == {str(reason) for reason in DISPROOFS}
 
 
 def _documented(title: str) -> dict[str, list[str]]:

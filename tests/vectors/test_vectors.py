@@ -16,7 +16,7 @@ from party_node.config import InputSource
 from party_node.post import Post, check_signature
 from party_node.seal import Seal
 from protocol import membership, opening, ring, sharing
-from protocol.errors import InputError, SottoError
+from protocol.errors import InputError, RemoteProtocolError, SottoError
 from protocol.functionalities import CATALOGUE
 from protocol.letters import Header, Letter, Slot, frame, parse
 from protocol.mailbox import STATEMENTS
@@ -39,6 +39,7 @@ ERRORS: dict[str, type[Exception]] = {
     "malformed": MalformedError,
     "signature": MalformedError,
     "sealed": MalformedError,
+    "key": RemoteProtocolError,
     "opening": MalformedError,
     "input": InputError,
     "value": ValueError,
@@ -156,6 +157,15 @@ def do_seal(given: Fields) -> Fields:
         "chunks": [chunk.hex() for chunk in chunks],
         "sha256": [hashlib.sha256(chunk).hexdigest() for chunk in chunks],
     }
+
+
+def do_channel(given: Fields) -> Fields:
+    to, key = given["to"], bytes.fromhex(given["key"])
+    seal = Seal(given["session"], given["me"], Seed(bytes.fromhex(given["seed"])), _no_entropy)
+    letter = Outgoing(Step.SHARE, to, recipients=(to,), seed=Seed(bytes(32)))
+    (slot,), _ = seal.seal(letter, bytes.fromhex(given["view"]), lambda _party: key)
+    assert slot.open is not None
+    return {}
 
 
 def do_unseal(given: Fields) -> Fields:
