@@ -8,10 +8,12 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
+import amqtt.contexts
 import pytest
 from aiomqtt import Client as MqttClient
 
-from coordinator import pki
+from coordinator import embedded_broker, pki
+from coordinator.acl import AccessList
 from party_node import transport
 from party_node.config import BrokerConfig
 from party_node.diagnosis import tls_context
@@ -156,6 +158,36 @@ async def test_a_connection_cannot_be_taken_over_even_by_who_knows_its_client_id
             await alice.receives(letter("bob", "alice"), b"still there?")
             assert alice.connections == 1
             assert OFFLINE not in bob.payloads(STATUS.format("alice"))
+
+
+async def test_a_client_that_the_broker_threw_out_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[embedded_broker.GatedBroker] = []
+
+    class Recorded(embedded_broker.GatedBroker):
+        def __init__(self, config: amqtt.contexts.BrokerConfig, access: AccessList) -> None:
+            super().__init__(config, access)
+            made.append(self)
+
+    monkeypatch.setattr(embedded_broker, "GatedBroker", Recorded)
+    with running_broker("embedded", tmp_path) as broker:
+        broker.stop()
+        stop = asyncio.Event()
+        settings = embedded_broker.Settings.load(tmp_path / "broker" / "mosquitto.conf")
+        serving = asyncio.create_task(embedded_broker.serve(settings, stop))
+        alice = Client(broker.config("alice"), "alice", [STATUSES])
+        async with running(alice):
+            to_wildcard = b"\x30\x04\x00\x01#x"
+            reader, writer = await asyncio.open_connection(
+                "localhost", broker.port, ssl=tls_context(broker.config("mallory"))
+            )
+            writer.write(HELLO + to_wildcard)
+            await reader.read()  # the broker hangs up
+            writer.close()
+            assert list(made[0].sessions) == [alice.transport._identifier]
+        stop.set()
+        await serving
 
 
 async def test_who_uses_another_partys_name_in_a_client_id_ends_no_connection(broker: BrokerHandle) -> None:
