@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from party_node.journal import Journal, SessionRow
 from party_node.post import Post, Publication, Sent
 from party_node.seal import Seal
-from protocol.errors import RemoteProtocolError
 from protocol.letters import Part, parse
 from protocol.messages import RefusalCode, Request, Step
 from protocol.ring import BYTES, Ring
@@ -45,7 +44,7 @@ class ActiveSession:
         self.publications: list[Publication] = []
         self.noted: State | None = None  # the state that the journal shows
         self._seal = Seal(session, me, seed, entropy)
-        self.machine = Session(spec, session, me, seed, value, self._seal.unseal)
+        self.machine = Session(spec, session, me, seed, value, self._seal.unseal, self._seal.usable)
         self._journal, self._post = journal, post
         self._outbox: dict[tuple[str, str], list[Sent]] = {}
         self._number = 0  # of the next arrival
@@ -164,11 +163,7 @@ class ActiveSession:
             if (letter.step, letter.to) in self._outbox:  # replayed: it has its bytes already
                 continue
             if letter.recipients:
-                try:
-                    slots, chunks = self._seal.seal(letter, self.machine.view, self.machine.sealing_key)
-                except RemoteProtocolError as error:
-                    self._send(self.machine.blame(error.culprit, error.message))
-                    return
+                slots, chunks = self._seal.seal(letter, self.machine.view, self.machine.sealing_key)
                 parts = self._post.write(self.id, letter.step, letter.to, slots, chunks)
             else:
                 parts = self._post.plain(self.id, letter.step, letter.to, letter.body)

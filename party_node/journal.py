@@ -31,6 +31,7 @@ from protocol.states import Ending, Outcome, State
 from protocol.transcript import digest
 
 INPUT_FILE = "input"
+BUSY_SECONDS = 10  # to wait for another command of the same coordinator
 MEMORY = ":memory:"  # SQLite's name for a journal without a file
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -87,7 +88,7 @@ class Journal:
         self._answers = Spool(folder and folder / "answers")
         self._leftovers: list[tuple[str, str | None]] = []  # files to delete once the commit is safe
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA secure_delete = ON")  # deleted secrets are overwritten with zeros
@@ -110,8 +111,9 @@ class Journal:
 
     def tidy(self) -> None:
         """Delete what a crash left behind; only for the node that owns the journal, as it starts."""
-        known = self._db.execute("SELECT id, seed IS NULL FROM session").fetchall()
-        self._spool.tidy({session: bool(forgotten) for session, forgotten in known}, INPUT_FILE)
+        letters = self._db.execute("SELECT DISTINCT session FROM outbox").fetchall()
+        secret = self._db.execute("SELECT id FROM session WHERE seed IS NOT NULL").fetchall()
+        self._spool.tidy({row[0] for row in letters}, {row[0] for row in secret}, INPUT_FILE)
 
     def close(self) -> None:
         """Undo what was not committed and close the file."""
@@ -132,10 +134,13 @@ class Journal:
             self._spool.drop(session, name)
         self._leftovers.clear()
 
-    def scrub(self) -> None:
-        """Overwrite deleted secrets in the write-ahead log too.  Not inside a transaction."""
+    def scrub(self) -> bool:
+        """Take deleted secrets off the write-ahead log too; False if a reader is in the way just now."""
         self.commit()
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.execute("PRAGMA busy_timeout = 0")
+        busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        self._db.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        return not busy
 
     def announced(self, session: str, announce: bytes, now: int) -> None:
         """A session that we coordinate and have no part in."""

@@ -87,6 +87,7 @@ class Node:
         """Take up every session that the journal holds unfinished, or only the one named."""
         if only is None:
             self._journal.tidy()
+            self._scrub_at = now
         for row in self._journal.sessions():
             if row.ended is None and row.seed is not None and only in (None, row.id):
                 self._resume(row, row.seed, now)
@@ -204,8 +205,7 @@ class Node:
             self._sweep(session, now)
             self._scrub_at = now
         if self._scrub_at is not None and self._scrub_at <= now:
-            self._scrub_at = None
-            self._journal.scrub()
+            self._scrub_at = None if self._journal.scrub() else now + SCRUB_AFTER
 
     def commit(self) -> list[Publication]:
         """Make durable what happened, and hand out what may now be published.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from party_node.roster import Roster
+from protocol.encoding import from_units
 from protocol.errors import SpecError
 from protocol.letters import Part
 from protocol.messages import MalformedError, RefusalCode
@@ -97,11 +98,13 @@ def _refuse_input(spec: SessionSpec, limits: Limits) -> Refusal | None:
 def _refuse_narrow(spec: SessionSpec, declared: Declared) -> Refusal | None:
     """Bounds narrower than what the input may be would make our refusal tell something about its value."""
     function = spec.function
+    # Without bounds, the ring's size is the bound; it shrinks with more decimals and more inputs.
+    lowest, highest = (from_units(units, function.decimals) for units in function.range(len(spec.inputs)))
     low, high = declared.lower, declared.upper
-    if low is not None and function.lower is not None and function.lower > low:
-        problem = f"lower bound {function.lower}, the input is declared from {low}"
-    elif high is not None and function.upper is not None and function.upper < high:
-        problem = f"upper bound {function.upper}, the input is declared up to {high}"
+    if low is not None and lowest > low:
+        problem = f"lower bound {lowest.normalize():f}, the input is declared from {low:f}"
+    elif high is not None and highest < high:
+        problem = f"upper bound {highest.normalize():f}, the input is declared up to {high:f}"
     elif declared.decimals is not None and function.decimals < declared.decimals:
         problem = f"{function.decimals} decimals, the input is declared with {declared.decimals}"
     else:

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.hpke import (
     Suite,
 )
 
-from protocol.errors import RemoteProtocolError
 from protocol.letters import PART_BYTES, Letter, Slot
 from protocol.messages import MalformedError
 from protocol.secret import SEED_BYTES, Seed
@@ -45,18 +44,24 @@ class Seal:
         raw = seed.derive_bytes(_MLKEM_SEED + 32, "sealing key")
         mlkem = MLKEM768PrivateKey.from_seed_bytes(raw[:_MLKEM_SEED])
         x25519 = X25519PrivateKey.from_private_bytes(raw[_MLKEM_SEED:])
-        self._private = MLKEM768X25519PrivateKey(mlkem, x25519)
+        self._private, self._x25519 = MLKEM768X25519PrivateKey(mlkem, x25519), x25519
         # Our sealing key for this session: ML-KEM-768 public key, then X25519 public key.
         self.public_key = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
         self._channels: dict[str, Seed] = {}  # sender → the channel it opened to us
 
+    def usable(self, key: bytes) -> bool:
+        """Whether something can be sealed to this key: neither half is malformed or of small order."""
+        try:
+            MLKEM768PublicKey.from_public_bytes(key[:_MLKEM_PUBLIC])  # [FIPS 203, §7.2]
+            self._x25519.exchange(X25519PublicKey.from_public_bytes(key[_MLKEM_PUBLIC:]))  # [RFC 7748, §6.1]
+        except ValueError:
+            return False
+        return True
+
     def seal(
         self, letter: Outgoing, view: bytes, key_of: Callable[[str], bytes]
     ) -> tuple[tuple[Slot, ...], list[bytes]]:
-        """The slots and the chunks of a letter; its body goes under a fresh key that the slots carry.
-
-        RemoteProtocolError: a recipient joined with a key that cannot be used.
-        """
+        """The slots and the chunks of a letter; its body goes under a fresh key that the slots carry."""
         secret = letter.seed or Seed(self._entropy(SEED_BYTES))
         slots = tuple(self._slot(letter, to, secret, view, key_of) for to in letter.recipients)
         chunks = [] if letter.seed else _encrypt_chunks(secret, letter.body)
@@ -69,10 +74,7 @@ class Seal:
         opening = None
         if to not in letter.opened:
             info = self._channel_info(view, self._me, to)
-            try:
-                opening = SUITE.encrypt(channel.expose(), _public_key(key_of(to)), info)
-            except ValueError:
-                raise RemoteProtocolError(f"{to} joined with a sealing key that is none", to) from None
+            opening = SUITE.encrypt(channel.expose(), _public_key(key_of(to)), info)
         cipher = _slot_cipher(channel, letter.step, letter.to)
         return Slot(to=to, open=opening, box=cipher.encrypt(_ONE_NONCE, secret.expose(), None))
 

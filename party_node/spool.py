@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,15 +55,18 @@ class Spool:
         else:
             (self._directory / session / name).unlink(missing_ok=True)
 
-    def tidy(self, forgotten: Mapping[str, bool], secret: str) -> None:
-        """Delete what a crash left behind: folders of unknown sessions, the secret file of forgotten ones."""
+    def tidy(self, letters: Set[str], secret: Set[str], name: str) -> None:
+        """Delete what a crash left behind.
+
+        A folder stays for sessions with letters, and the file `name` in it for those that are secret yet.
+        """
         if self._directory is None or not self._directory.exists():
             return
         for folder in self._directory.iterdir():
-            if folder.name not in forgotten:
+            if folder.name not in letters:
                 self.drop(folder.name, None)
-            elif forgotten[folder.name]:
-                self.drop(folder.name, secret)
+            elif folder.name not in secret:
+                self.drop(folder.name, name)
 
 
 def _sync_directory(folder: Path) -> None:

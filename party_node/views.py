@@ -147,7 +147,7 @@ def replay(config: NodeConfig, prefix: str) -> dict[str, Any]:
         return opened[letter.step, letter.sender]
 
     value = journal.value(row.id)
-    machine = Session(spec, row.id, config.name, row.seed, value, unseal)
+    machine = Session(spec, row.id, config.name, row.seed, value, unseal, seal.usable)
     letters = machine.join(seal.public_key, row.joined)
     for at, payload in journal.arrivals(row.id):
         letters += machine.receive(parse(payload), at) if payload else machine.tick(at)

@@ -78,6 +78,11 @@ def encode(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
 
     Shapes: as `value.units`.  Raises InputError, which names the first offending row but never the value.
     """
+    if value.units.size > ring.MOST_ELEMENTS:
+        raise InputError(
+            f"{value.source}: {value.units.size} elements, at most {ring.MOST_ELEMENTS} are allowed",
+            "split the vector over several sessions",
+        )
     units, overflow = _rescale(value, decimals)
     outside = overflow | (units < lowest) | (units > highest)
     if outside.any():

@@ -21,7 +21,7 @@ from protocol.transcript import digest
 
 SIGNATURE_BYTES = 64  # Ed25519 [RFC 8032, §5.1.6]
 PART_BYTES = 1 << 20  # of body; a part with its header stays below the brokers' packet limit
-MOST_PARTS = 4096  # 4 GiB a letter
+MOST_PARTS = 1024  # 1 GiB a letter, enough for the longest vector in base64
 ALL, COMPUTE = "all", "compute"
 
 SessionId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

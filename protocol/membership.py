@@ -30,22 +30,22 @@ def freeze(
     if absent and now < spec.join_by:
         return None
     if silent := tuple(name for name in spec.needed if name in absent):
-        return Abort(reason=AbortReason.NEVER_JOINED, detail=f"{_names(silent)} never joined", silent=silent)
+        return Abort.of(AbortReason.NEVER_JOINED, f"{_names(silent)} never joined", silent)
     inputs = [name for name in spec.inputs if name in joins]
     if len(inputs) < spec.min_inputs:
         silent = tuple(name for name in spec.inputs if name in absent)
         detail = f"{len(inputs)} of at least {spec.min_inputs} inputs; {_names(silent)} never joined"
         if refused:
             detail += f"; {_names(refused)} refused"
-        return Abort(reason=AbortReason.NEVER_JOINED, detail=detail, silent=silent)
+        return Abort.of(AbortReason.NEVER_JOINED, detail, silent)
     shapes = {name: joins[name].shape for name in inputs}
     if len(set(shapes.values())) > 1:
         detail = ", ".join(f"{name}: {describe(shape)}" for name, shape in shapes.items())
-        return Abort(reason=AbortReason.SHAPES_DIFFER, detail=detail)
+        return Abort.of(AbortReason.SHAPES_DIFFER, detail)
     shape = shapes[inputs[0]]
     if shape is None:
         detail = f"{inputs[0]} joined as an input party and brings no input"
-        return Abort(reason=AbortReason.INVALID_MESSAGE, detail=detail, culprit=inputs[0])
+        return Abort.of(AbortReason.INVALID_MESSAGE, detail, culprit=inputs[0])
     frozen = {name: join_digest(name, joins[name]) for name in spec.members if name in joins}
     return Begin(joins=frozen, shape=shape)
 
@@ -59,7 +59,7 @@ def _impossible(spec: SessionSpec, refusals: Mapping[str, Refuse]) -> Abort | No
     reasons = ", ".join(
         f"{name} refused ({refusals[name].code})" for name in spec.members if name in refusals
     )
-    return Abort(reason=AbortReason.REFUSED, detail=reasons)
+    return Abort.of(AbortReason.REFUSED, reasons)
 
 
 def flaw(spec: SessionSpec, begin: Begin, me: str, shape: tuple[int, ...] | None) -> str:

@@ -9,26 +9,20 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import SottoError
 from protocol.names import Name
+from protocol.ring import MOST_ELEMENTS
 from protocol.transcript import DIGEST_BYTES
 
 Digest = Annotated[bytes, Field(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
-MOST_ELEMENTS = 2**26  # of a vector: 512 MiB, so that nobody's node can be made to fill its memory
+MOST_DETAIL = 500  # characters
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_ELEMENTS)], ...], Field(max_length=1)]
 
 
 class MalformedError(SottoError):
     """Bytes that are not a statement of the expected kind."""
-
-
-def _printable(text: str) -> str:
-    """A peer's words end on somebody's terminal: no control characters."""
-    if not text.isprintable():
-        raise ValueError("not printable")
-    return text
 
 
 class Strict(BaseModel):
@@ -158,9 +152,18 @@ class Abort(Statement):
     """This session is over.  `silent` is who was waited for; `culprit` is whose signed bytes are wrong."""
 
     reason: AbortReason
-    detail: Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+    # Ends on somebody's terminal, so it is printable ASCII.
+    detail: str = Field(max_length=MOST_DETAIL, pattern=r"^[ -~]*$")
     silent: tuple[Name, ...] = ()
     culprit: Name | None = None
+
+    @classmethod
+    def of(
+        cls, reason: AbortReason, detail: str, silent: tuple[str, ...] = (), culprit: str | None = None
+    ) -> Self:
+        """An abort with whatever detail, which may quote a peer: cut, and made printable."""
+        printable = "".join(each if " " <= each <= "~" else "?" for each in detail)
+        return cls(reason=reason, detail=printable[:MOST_DETAIL], silent=silent, culprit=culprit)
 
 
 class Request(Statement):

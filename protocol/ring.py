@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Ring = NDArray[np.uint64]  # uint64[length], or uint64[()] for a scalar
 BYTES = 8  # of one ring element
+MOST_ELEMENTS = 2**26  # of a vector: 512 MiB, so that nobody's node can be made to fill its memory
 
 # Signed values live in the ring as two's complement: v ∈ [−2^63, 2^63) ↔ v mod 2^64.
 LARGEST = 2**63 - 1

@@ -79,11 +79,14 @@ class Session:
         seed: Seed,
         value: Ring | None,
         unseal: Unseal,
+        usable: Callable[[bytes], bool] = bool,
     ) -> None:
+        """`unseal` opens what is sealed to us, `usable` says whether something can be sealed to a key."""
         self.spec, self.id, self.me = spec, session, me
         self.state = State.ANNOUNCED
         self.view = b""  # binds every letter from SHARE on to spec, joins and begin
-        self._seed, self._value, self._unseal = seed, value, unseal
+        self._seed, self._value = seed, value
+        self._unseal, self._usable = unseal, usable
         self._now = 0
         self._mail = Mailbox(spec, session, me)
         self._out: list[Outgoing] = []
@@ -144,12 +147,6 @@ class Session:
         """Give up, and say so: this party has lost what it needs to go on."""
         self._now = now
         self._abort(AbortReason.LOST_STATE, detail, silent=(self.me,))
-        self._forget()
-        return self._take()
-
-    def blame(self, culprit: str, detail: str) -> list[Outgoing]:
-        """End the session because what `culprit` signed cannot be used."""
-        self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=culprit)
         self._forget()
         return self._take()
 
@@ -254,8 +251,13 @@ class Session:
             ):
                 detail = f"{self.spec.leader} and {party} disagree about how {party} joined"
                 return self._abort(AbortReason.SPLIT_VIEW, detail)
-        if any(self._mail.lacks(Step.JOIN, party) for party in self._correspondents()):
+        correspondents = [party for party in self._correspondents() if party != self.me]
+        if any(self._mail.lacks(Step.JOIN, party) for party in correspondents):
             return None
+        for party in correspondents:
+            if not self._usable(self.sealing_key(party)):
+                detail = f"{party} joined with a sealing key that is none"
+                return self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=party)
         self.view = membership.view_digest(self.id, begin)
         self.shape = begin.shape
         self._joined = tuple(name for name in self.spec.inputs if name in begin.joins)
@@ -473,10 +475,11 @@ class Session:
         *,
         tell: bool = True,
     ) -> None:
-        self._ending = Ending(reason, detail, silent, culprit)
+        abort = Abort.of(reason, detail, silent, culprit)
+        self._ending = Ending(reason, abort.detail, silent, culprit)
         self._enter(State.ABORTED)
         if tell:
-            self._say(Step.ABORT, Abort(reason=reason, detail=detail[:500], silent=silent, culprit=culprit))
+            self._say(Step.ABORT, abort)
 
     def _close(self) -> None:
         """The session's time is up; an answer that is known stands, with those named who did not confirm."""

@@ -178,12 +178,13 @@ async def test_a_client_that_the_broker_threw_out_leaves_nothing_behind(
         serving = asyncio.create_task(embedded_broker.serve(settings, stop))
         alice = Client(broker.config("alice"), "alice", [STATUSES])
         async with running(alice):
-            to_wildcard = b"\x30\x04\x00\x01#x"
+            forbidden = b"\x30\x04\x00\x01$x"
             reader, writer = await asyncio.open_connection(
                 "localhost", broker.port, ssl=tls_context(broker.config("mallory"))
             )
-            writer.write(HELLO + to_wildcard)
-            await reader.read()  # the broker hangs up
+            writer.write(HELLO + forbidden)
+            async with asyncio.timeout(10):
+                await reader.read()  # the broker hangs up
             writer.close()
             assert list(made[0].sessions) == [alice.transport._identifier]
         stop.set()

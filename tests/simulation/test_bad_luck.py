@@ -421,5 +421,3 @@ def test_a_leader_that_crashes_after_its_begin_does_not_begin_anew() -> None:
 
 def _sent_twice(network: Network) -> list[str]:
     return [topic for topic, count in Counter(sent.topic for sent in network.tap).items() if count > 1]
-
-

@@ -5,19 +5,24 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from party_node.journal import Journal
 from party_node.policy import Declared
-from party_node.post import Post, Publication
+from party_node.post import Post, Publication, Sent
 from party_node.transport import MAX_PAYLOAD
+from protocol.encoding import Exact
+from protocol.errors import InputError
 from protocol.functionalities.sum import Sum
 from protocol.letters import parse
-from protocol.messages import Begin, Join, RefusalCode, Step
+from protocol.messages import Abort, AbortReason, Begin, Commit, Join, MalformedError, RefusalCode, Step
+from protocol.ring import MOST_ELEMENTS
 from protocol.secret import Seed
 from protocol.spec import session_id
 from protocol.states import State
 from tests.support.network import COORDINATOR, Network, exact
+from tests.support.sessions import Table, losing, make_part, make_spec, said
 
 FOUR = {
     "alice": {"raise": "3800"},
@@ -179,3 +184,97 @@ def test_a_node_starts_without_the_file_of_an_old_answer(tmp_path: Path) -> None
         path.unlink()  # by hand, or by a power cut: the file is forced to the disk, its directory is not
     net.restart("alice")
     net.close()
+
+
+def test_a_field_name_with_control_characters_ends_the_session_and_nothing_else() -> None:
+    table = Table().start()
+    body = Commit(view=bytes(32), inputs=(), commitment=bytes(32)).encode()[:-1] + b',"\\u001b[2J":1}'
+    table.put("alice", make_part(table.id, Step.COMMIT, "bob", "all", body))
+    ending = table.outcome("alice").ending
+    assert ending is not None
+    assert ending.culprit == "bob"
+
+
+def test_the_end_of_a_session_of_many_who_refused_can_be_told() -> None:
+    names = tuple(f"party-with-a-long-name-{n:03}" for n in range(60))
+    spec = make_spec(inputs=names, compute=names[:2], results=names[:1])
+    table = Table(spec, dict.fromkeys(names, 1), absent=names[2:])
+    table.start().run()
+    assert table.outcome(names[0]).ending is not None
+
+
+def test_shapes_of_many_that_differ_can_be_told() -> None:
+    names = tuple(f"p{n}" for n in range(60))
+    spec = make_spec(inputs=names, compute=names[:2], results=names[:1])
+    values = {name: [1] * (1 + n % 2) for n, name in enumerate(names)}
+    table = Table(spec, values).start().run()
+    ending = table.outcome(names[0]).ending
+    assert ending is not None
+    assert ending.reason is AbortReason.SHAPES_DIFFER
+
+
+@pytest.mark.parametrize("decimals", [15, 16, 17, 18])
+def test_without_bounds_the_ring_does_not_tell_about_a_declared_value(decimals: int) -> None:
+    codes = set()
+    for value in ("3800", "1"):
+        net = Network(FOUR | {"alice": {"raise": value}})
+        net.declared = {"alice": {"raise": Declared(Decimal(0), Decimal(10000), 2)}}
+        net.nodes["alice"] = net.make("alice")
+        session = net.announce(net.spec(Sum(decimals=decimals)))
+        net.run()
+        ending = net.outcomes(session)["alice"].ending
+        joined = any("/join/alice/" in sent.topic for sent in net.tap)
+        codes.add((joined, None if joined or ending is None else ending.reason))
+    assert len(codes) == 1
+
+
+def test_a_coordinator_that_cancels_twice_takes_no_answer_back() -> None:
+    table = Table(wire=losing(Step.CONFIRM, "bob")).start().deliver()
+    assert table.sessions["alice"].state is State.CONFIRMING
+    table.put("alice", said(table.id, "coordinator", Abort(reason=AbortReason.CANCELLED, detail="one")))
+    with pytest.raises(MalformedError, match="a second, different abort"):
+        table.put("alice", said(table.id, "coordinator", Abort(reason=AbortReason.CANCELLED, detail="two")))
+    assert table.sessions["alice"].state is State.CONFIRMING
+
+
+def test_a_bad_key_of_a_result_party_is_named_before_anything_is_shared() -> None:
+    net = Network({name: FOUR[name] for name in ("alice", "bob", "carlos")}, others=("vera",))
+    post = Post("vera", net.keys["vera"], "sotto")
+
+    def tamper(_to: str, sent: Publication) -> list[Publication]:
+        levels = sent.topic.split("/")
+        if levels[4:6] != ["join", "vera"]:
+            return [sent]
+        body = Join(sealing_key=b"\xff" * 1216, shape=None).encode()
+        parts = post.plain(levels[3], Step.JOIN, "compute", body)
+        return [post.publication(levels[3], part) for part in parts]
+
+    net.tamper = tamper
+    session = net.announce(net.spec(Sum(), compute=("alice", "bob"), results=("vera",)))
+    net.run()
+    ending = net.outcomes(session)["alice"].ending
+    assert ending is not None
+    assert ending.culprit == "vera"
+    senders = {sent.topic.split("/")[5] for sent in net.tap if sent.topic.split("/")[4] == "share"}
+    assert senders <= {"carlos"}  # who seals to the compute parties alone, and whose key vera has not
+
+
+def test_an_input_longer_than_the_protocol_allows_is_refused() -> None:
+    value = Exact(np.broadcast_to(np.int64(1), (MOST_ELEMENTS + 1,)), 0, source="huge.csv")
+    with pytest.raises(InputError, match="at most"):
+        Sum().encode(value, 3)
+
+
+def test_letters_of_a_swept_session_are_deleted_at_the_next_start(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.open("s", b"", 0, Seed(bytes(32)), None)
+    journal.sent("s", Sent("reveal", "all", 0, bytes(1 << 17)))
+    journal.commit()
+    journal.forget_secrets("s")
+    journal.forget_outbox("s")
+    journal._db.execute("COMMIT")  # killed between the commit and the deletion
+    journal.close()
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.tidy()
+    journal.close()
+    assert not list((tmp_path / "spool").rglob("reveal*"))

@@ -1,16 +1,42 @@
-"""The two programs as a person runs them: processes, exit codes, stdout and stderr."""
+"""The two programs as a person runs them: processes, exit codes, stdout and stderr.
+
+A `Cluster` is what `coordinator up` makes, in the hands of a test: each of its processes can be started,
+killed and waited for by itself, and the journals can be read beside the running nodes.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import psutil
+
+from coordinator import broker, cluster, pki
+from coordinator.broker import BrokerKind
+from coordinator.cluster import BROKER, COORDINATOR
+from coordinator.processes import Services
+from party_node.config import BrokerConfig, load_coordinator
+from party_node.daemon import JOURNAL
+from party_node.journal import Journal, SessionRow
+from party_node.post import Post, Publication
+from tests.support.brokers import require
 
 LIMIT = 60.0  # seconds for any one command
+LIFETIME = 120.0  # seconds after which a cluster goes down by itself, should the test run die
+_PATIENCE = 20.0  # seconds that any wait in a test may take
+_DRAINED = 5.0  # seconds that a node may take to stop
+_LOOK_AGAIN = 0.02  # seconds between two looks at another process's files
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,3 +76,161 @@ def start(program: str, *arguments: str | Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def finish(process: subprocess.Popen[str]) -> Ran:
+    """Wait until a started command ends."""
+    out, err = process.communicate(timeout=LIMIT)
+    return Ran(process.returncode, out, err)
+
+
+def until(look: Callable[[], T], what: str) -> T:
+    """Wait for an event in another process: look again until something is seen."""
+    limit = time.monotonic() + _PATIENCE
+    while not (seen := look()):
+        assert time.monotonic() < limit, f"not within {_PATIENCE:g} s: {what}"
+        time.sleep(_LOOK_AGAIN)
+    return seen
+
+
+# -- a cluster whose processes a test starts and kills ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Broker, nodes and coordinator of one directory; a service is `broker` or a party's name."""
+
+    directory: Path
+    kind: BrokerKind
+    _launched: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    # -- processes ---------------------------------------------------------------------------------
+
+    def start(self, *services: str) -> None:
+        """Start these; the broker accepts connections, and a node has its journal, when this returns."""
+        for service in services:
+            command = (
+                broker.command(self.kind, self.directory / BROKER)
+                if service == BROKER
+                else cluster.node_command(self.config(service))
+            )
+            before = self.log(service).count("node started")
+            assert self._services.start(service, command), f"{service} runs already"
+            if service == BROKER:
+                until(self._accepts, "the broker accepts connections")
+            else:
+                until(lambda: self.log(service).count("node started") > before, f"{service} starts")  # noqa: B023 - used up at once
+
+    def kill(self, service: str) -> None:
+        """End it as a power cut would."""
+        process = self._process(service)
+        process.kill()
+        process.wait(_DRAINED)
+
+    def terminate(self, service: str) -> int:
+        """SIGTERM; the exit code, within five seconds."""
+        process = self._process(service)
+        process.terminate()
+        return int(process.wait(_DRAINED))
+
+    def launch(self, arguments: str) -> subprocess.Popen[str]:
+        """Start `coordinator launch`; it is gone when the test is."""
+        process = start("coordinator", "launch", *arguments.split(), "--dir", self.directory, "--json")
+        self._launched.append(process)
+        return process
+
+    def coordinator(self, command: str) -> Ran:
+        """Run a command of the coordinator to its end."""
+        return run("coordinator", *command.split(), "--dir", self.directory, "--json")
+
+    def down(self) -> None:
+        """End everything."""
+        for process in self._launched:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        cluster.down(self.directory)
+
+    # -- what can be seen of it --------------------------------------------------------------------
+
+    def config(self, name: str) -> Path:
+        """A member's configuration file."""
+        return self._folder(name) / "config.toml"
+
+    def log(self, service: str) -> str:
+        """What a service has printed."""
+        path = self._services.log_path(service)
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @contextmanager
+    def journal(self, name: str) -> Iterator[Journal]:
+        """A member's journal, beside the running member."""
+        journal = Journal(self._folder(name) / "data" / JOURNAL)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    def sessions(self, name: str) -> list[SessionRow]:
+        """A member's sessions, oldest first."""
+        with self.journal(name) as journal:
+            return journal.sessions()
+
+    def sent(self, name: str, session: str) -> list[Publication]:
+        """Everything that a member's journal says it has sent, as it was published."""
+        post = Post(name, pki.load_key(self._folder(name) / "identity.key"), "sotto")
+        with self.journal(name) as journal:
+            return [post.publication(session, each) for each in journal.outbox(session)]
+
+    def client(self, name: str) -> BrokerConfig:
+        """How somebody new, with a certificate of this cluster's authority, reaches the broker."""
+        folder = self.directory / "clients" / f"{name}-{time.monotonic_ns()}"
+        folder.mkdir(parents=True)
+        key = pki.create_key(folder / "tls.key")
+        certificate = pki.Authority.load(self.directory / "ca").issue_client(key.public_key(), name)
+        pki.write_new(folder / "tls.crt", certificate)
+        changes = {"certificate": folder / "tls.crt", "key": folder / "tls.key"}
+        return self._reach.model_copy(update=changes)
+
+    @property
+    def _services(self) -> Services:
+        return Services(self.directory)
+
+    @property
+    def _reach(self) -> BrokerConfig:
+        return load_coordinator(self.config(COORDINATOR)).broker
+
+    def _folder(self, name: str) -> Path:
+        return self.directory / COORDINATOR if name == COORDINATOR else self.directory / "parties" / name
+
+    def _process(self, service: str) -> psutil.Process:
+        process = self._services.process(service)
+        assert process is not None, f"{service} does not run: {self.log(service)}"
+        return process
+
+    def _accepts(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._reach.port), 1):
+            return True
+        return False
+
+
+@contextmanager
+def made_cluster(
+    kind: BrokerKind, directory: Path, parties: Sequence[str], inputs: str, *extra_rules: str
+) -> Iterator[Cluster]:
+    """A cluster of which nothing runs yet; `extra_rules` are added to the broker's access list."""
+    require(kind)
+    path = directory / "inputs.csv"
+    path.write_text(inputs)
+    made = Cluster(directory / "D", kind)
+    cluster.create(made.directory, parties, path, kind=kind)
+    reach = load_coordinator(made.config(COORDINATOR)).broker
+    broker.write_configuration(made.directory / BROKER, reach.ca, reach.port, "127.0.0.1")
+    with (made.directory / BROKER / "acl").open("a") as rules:
+        rules.writelines(f"{rule}\n" for rule in extra_rules)
+    end = [sys.executable, "-m", "coordinator.cli", "down", "--dir", str(made.directory)]
+    Services(made.directory).start(cluster.LIFETIME, [*end, "--after", str(LIFETIME)])
+    try:
+        yield made
+    finally:
+        made.down()

@@ -11,7 +11,8 @@ from party_node.config import Policy
 from protocol.functionalities import CATALOGUE
 from protocol.letters import MOST_PARTS, Header, Slot
 from protocol.mailbox import STATEMENTS
-from protocol.messages import MOST_ELEMENTS, AbortReason, RefusalCode, Request, Step
+from protocol.messages import AbortReason, RefusalCode, Request, Step
+from protocol.ring import MOST_ELEMENTS
 from protocol.session import DISPROOFS
 from protocol.spec import MOST_SLOTS, SessionSpec
 from protocol.states import TRANSITIONS
