@@ -81,7 +81,7 @@ class Mailbox:
     def __init__(self, spec: SessionSpec, session: str, me: str) -> None:
         self._spec, self._session, self._me = spec, session, me
         self._assembler = Assembler()
-        self._statements: dict[tuple[Step, str], Statement] = {}
+        self._statements: dict[Step, dict[str, Statement]] = {}  # step → sender → statement
         self._sealed: dict[tuple[Step, str], Letter] = {}
 
     def add(self, part: Part) -> None:
@@ -113,19 +113,24 @@ class Mailbox:
             self._sealed[step, sender] = letter
             return
         try:
-            self._statements[step, sender] = STATEMENTS[step].decode(letter.body)
+            statement = STATEMENTS[step].decode(letter.body)
         except MalformedError as error:
             # An input party that sends nonsense is left out like a silent one; the others are needed.
             if sender in self._spec.needed:
                 raise RemoteProtocolError(error.message, sender) from None
+        else:
+            self._statements.setdefault(step, {})[sender] = statement
 
     def put(self, step: Step, statement: Statement) -> None:
         """Our own statement lies beside the others'."""
-        self._statements[step, self._me] = statement
+        self._statements.setdefault(step, {})[self._me] = statement
 
     def statements(self, kind: type[S], names: Iterable[str]) -> dict[str, S]:
         """The statements of one kind that are here, by sender, in the order of `names`."""
-        found = ((name, self._statements.get((STEPS[kind], name))) for name in names)
+        here = self._statements.get(STEPS[kind])
+        if not here:
+            return {}
+        found = ((name, here.get(name)) for name in names)
         return {name: each for name, each in found if isinstance(each, kind)}
 
     def sealed(self, step: Step, sender: str) -> Letter | None:
@@ -134,8 +139,8 @@ class Mailbox:
 
     def lacks(self, step: Step, sender: str) -> bool:
         """True while this letter of somebody else's has not come."""
-        key = (step, sender)
-        return sender != self._me and key not in self._statements and key not in self._sealed
+        here = self._statements.get(step, {})
+        return sender != self._me and sender not in here and (step, sender) not in self._sealed
 
     def forget(self) -> None:
         """Drop everything that was sealed to us."""

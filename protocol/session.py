@@ -95,6 +95,7 @@ class Session:
         self._join_digests: dict[str, bytes] = {}
         self._shares: dict[str, Share] = {}  # input party → its share for us
         self._included: tuple[str, ...] = ()
+        self._checked: set[str] = set()  # compute parties whose list of inputs is in order
         self._commitments: dict[str, bytes] = {}
         self._transcript = b""  # the hash of everything that fixes the answer
         self._output: Ring | None = None  # our own output share
@@ -334,12 +335,15 @@ class Session:
     def _computing(self) -> None:
         received = self._mail.statements(Received, self.spec.compute)
         for party, each in received.items():
+            if party in self._checked:
+                continue
             if each.view != self.view:
                 return self._split_view(party)
             ordered = tuple(name for name in self._joined if name in each.inputs)
             if each.inputs != ordered or (each.commitment is not None and ordered != self._joined):
                 detail = f"a list of received inputs that does not fit the session from {party}"
                 return self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=party)
+            self._checked.add(party)
         if len(received) < len(self.spec.compute):
             return None
         common = set.intersection(*(set(each.inputs) for each in received.values()))

@@ -6,7 +6,7 @@ collide (the construction of TupleHash, NIST SP 800-185 §5, over SHA-256).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 
 Part = bytes | bytearray | memoryview | str
@@ -15,20 +15,27 @@ DIGEST_BYTES = 32
 
 def pack(label: str, *parts: Part) -> bytes:
     """`sotto/1`, the label and the parts, each behind its length (8 bytes, big endian)."""
-    return b"".join(_framed(("sotto/1", label, *parts)))
+    framed = [_prefix(label)]
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        framed += (_size(raw), raw)
+    return b"".join(framed)
 
 
 def digest(label: str, *parts: Part) -> bytes:
     """SHA-256 of `pack(label, *parts)`, without building it for large parts."""
-    state = sha256()
-    for piece in _framed(("sotto/1", label, *parts)):
-        state.update(piece)
+    state = sha256(_prefix(label))
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        state.update(_size(raw))
+        state.update(raw)
     return state.digest()
 
 
-def _framed(parts: Iterable[Part]) -> Iterable[bytes | bytearray | memoryview]:
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        size = raw.nbytes if isinstance(raw, memoryview) else len(raw)
-        yield size.to_bytes(8, "big")
-        yield raw
+@lru_cache(maxsize=64)
+def _prefix(label: str) -> bytes:
+    return b"".join(_size(raw) + raw for raw in (b"sotto/1", label.encode()))
+
+
+def _size(raw: bytes | bytearray | memoryview) -> bytes:
+    return (raw.nbytes if isinstance(raw, memoryview) else len(raw)).to_bytes(8, "big")

@@ -82,7 +82,7 @@ def test_a_negative_and_bounded_sum(directory: Path) -> None:
     assert completed(ran)["result"] == "7.75"
 
 
-# -- refused, before or after the announcement ------------------------------------------------------------------------
+# -- refused, before or after the announcement ------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from tests.support.brokers import require
 
 LIMIT = 60.0  # seconds for any one command
 LIFETIME = 120.0  # seconds after which a cluster goes down by itself, should the test run die
-_PATIENCE = 20.0  # seconds that any wait in a test may take
+_PATIENCE = 30.0  # seconds that any wait in a test may take
 _DRAINED = 5.0  # seconds that a node may take to stop
 _LOOK_AGAIN = 0.02  # seconds between two looks at another process's files
 
@@ -108,18 +108,25 @@ class Cluster:
 
     def start(self, *services: str) -> None:
         """Start these; the broker accepts connections, and a node has its journal, when this returns."""
+        before = {service: self._starts(service) for service in services}
         for service in services:
-            command = (
-                broker.command(self.kind, self.directory / BROKER)
-                if service == BROKER
-                else cluster.node_command(self.config(service))
-            )
-            before = self.log(service).count("node started")
+            node = service != BROKER
+            command = cluster.node_command(self.config(service)) if node else self._broker_command()
             assert self._services.start(service, command), f"{service} runs already"
+        for service, starts in before.items():
             if service == BROKER:
                 until(self._accepts, "the broker accepts connections")
             else:
-                until(lambda: self.log(service).count("node started") > before, f"{service} starts")  # noqa: B023 - used up at once
+                self._until_started(service, starts)
+
+    def _broker_command(self) -> list[str]:
+        return broker.command(self.kind, self.directory / BROKER)
+
+    def _starts(self, service: str) -> int:
+        return self.log(service).count("node started")
+
+    def _until_started(self, service: str, starts: int) -> None:
+        until(lambda: self._starts(service) > starts, f"{service} starts")
 
     def kill(self, service: str) -> None:
         """End it as a power cut would."""
