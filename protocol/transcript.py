@@ -15,7 +15,7 @@ DIGEST_BYTES = 32
 
 def pack(label: str, *parts: Part) -> bytes:
     """`sotto/1`, the label and the parts, each behind its length (8 bytes, big endian)."""
-    framed = [_prefix(label)]
+    framed: list[bytes | bytearray | memoryview] = [_prefix(label)]
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
         framed += (_size(raw), raw)
