@@ -19,7 +19,7 @@ from protocol.messages import Abort, AbortReason, Request, Step
 from protocol.spec import SessionSpec, session_id
 from protocol.states import OVER, Outcome, State
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
 ASK_SECONDS = 1.0  # without news, ask the members for the public letters
 GRACE_MS = 2_000  # after close_by, for the last letters to arrive
 
@@ -91,7 +91,9 @@ class Campaign:
                 await self._daemon.transport.wait_connected()
         except TimeoutError:
             await probe(self._config.broker, self._config.name)
-            raise BrokerError("the broker does not let us stay connected", "is its log telling?") from None
+            raise BrokerError(
+                "the broker lets us in, but does not keep us", "its own log should say why"
+            ) from None
 
     def _ask(self) -> None:
         """Ask every member for its public letters: what the broker dropped, or sent before we came."""

@@ -16,7 +16,7 @@ from coordinator.campaign import Campaign
 from party_node import config as configs
 from party_node import console, logs, views
 from party_node.config import CoordinatorConfig
-from party_node.daemon import now_ms
+from party_node.daemon import now_ms, open_journal
 from party_node.journal import SessionRow
 from party_node.roster import load_roster
 from protocol.functionalities import FixedPoint
@@ -30,7 +30,7 @@ def load(directory: Path | None, config: Path | None) -> CoordinatorConfig:
     """The coordinator's config: of a local cluster, or the one named."""
     path = directory / "coordinator" / "config.toml" if directory else configs.config_path(config)
     settings = configs.load_coordinator(path)
-    logs.configure("warning")
+    logs.configure("error")  # what goes wrong is said once, in our own words
     return settings
 
 
@@ -95,7 +95,8 @@ def cancel(prefix: str, directory: Path | None, config: Path | None, *, as_json:
 def show_all(directory: Path | None, config: Path | None, *, as_json: bool) -> None:
     """`coordinator list`."""
     settings = load(directory, config)
-    rows = [_refreshed(settings, row) for row in views.open_journal(settings).sessions()]
+    journal = open_journal(settings.data_dir)
+    rows = [_refreshed(settings, row) for row in journal.sessions()]
     found = [views.session_view(row) for row in rows]
     if as_json:
         terminal.as_json({"sessions": found})

@@ -11,9 +11,11 @@ the session ends in a named abort; it is never made anew.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,27 @@ class SessionRow:
     retained: bool
 
 
+_DAMAGED = "the journal must be a file that this node wrote; a damaged one must be moved away by hand"
+
+
+@contextmanager
+def _alone(path: Path | str) -> Iterator[None]:
+    """One process at a time opens a journal, since the first one makes it."""
+    if path == MEMORY:
+        yield
+        return
+    with Path(f"{path}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _connect(path: Path | str) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(f"{path}: {error}", _DAMAGED) from None
+
+
 class LostError(SottoError):
     """A file that was not forced to the disk did not survive."""
 
@@ -87,19 +110,20 @@ class Journal:
         self._spool = Spool(folder and folder / "spool")
         self._answers = Spool(folder and folder / "answers")
         self._leftovers: list[tuple[str, str | None]] = []  # files to delete once the commit is safe
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA secure_delete = ON")  # deleted secrets are overwritten with zeros
-            self._prepare(path)
-        except sqlite3.DatabaseError as error:
-            raise ConfigError(
-                f"{path}: {error}",
-                "the journal must be a file that this node wrote; a damaged one must be moved away by hand",
-            ) from None
+        with _alone(path):
+            self._db = _connect(path)
+            try:
+                self._prepare(path)
+            except (sqlite3.DatabaseError, ConfigError) as error:
+                self._db.close()
+                if isinstance(error, ConfigError):
+                    raise
+                raise ConfigError(f"{path}: {error}", _DAMAGED) from None
 
     def _prepare(self, path: Path | str) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA secure_delete = ON")  # deleted secrets are overwritten with zeros
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

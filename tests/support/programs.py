@@ -153,9 +153,8 @@ class Cluster:
     def down(self) -> None:
         """End everything."""
         for process in self._launched:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+            process.kill()
+            process.communicate()  # closes its pipes, also of one that a test has killed
         cluster.down(self.directory)
 
     # -- what can be seen of it --------------------------------------------------------------------
