@@ -75,6 +75,7 @@ class Node:
         self._active: dict[str, ActiveSession] = {}
         self._pending: dict[str, Pending] = {}
         self._sweeps: dict[str, int] = {}  # ended session → when its remains are deleted
+        self._next_sweep: int | None = None
         self._cleared: set[str] = set()  # swept sessions whose letters were just taken off the broker
         self._answered: dict[tuple[str, str], int] = {}
         self._out: list[Publication] = []
@@ -192,7 +193,7 @@ class Node:
     def deadline(self) -> int | None:
         """When `tick` is due, in Unix milliseconds."""
         dues = [active.deadline for active in self._active.values()]
-        dues += [self._scrub_at, *self._sweeps.values()]
+        dues += [self._scrub_at, self._next_sweep]
         return min((due for due in dues if due is not None), default=None)
 
     def tick(self, now: int) -> None:
@@ -201,8 +202,10 @@ class Node:
             if active.deadline is not None and active.deadline <= now:
                 active.tick(now)
                 self._settle(active, now)
-        for session in [session for session, due in self._sweeps.items() if due <= now]:
-            self._sweep(session, now)
+        if self._next_sweep is not None and self._next_sweep <= now:
+            for session in [session for session, due in self._sweeps.items() if due <= now]:
+                self._sweep(session, now)
+            self._next_sweep = min(self._sweeps.values(), default=None)
             self._scrub_at = now
         if self._scrub_at is not None and self._scrub_at <= now:
             self._scrub_at = None if self._journal.scrub() else now + SCRUB_AFTER
@@ -363,7 +366,11 @@ class Node:
 
     def _sweep_later(self, session: str, spec: SessionSpec, ended: int) -> None:
         """Until the session's time is up, peers may still ask for our letters."""
-        self._sweeps[session] = max(spec.close_by, ended + self._keep)
+        self._sweep_at(session, max(spec.close_by, ended + self._keep))
+
+    def _sweep_at(self, session: str, due: int) -> None:
+        self._sweeps[session] = due
+        self._next_sweep = due if self._next_sweep is None else min(due, self._next_sweep)
 
     def _sweep(self, session: str, now: int) -> None:
         del self._sweeps[session]
@@ -374,7 +381,7 @@ class Node:
             # Were the outbox deleted in this commit, a kill would leave the letters with the broker.
             self._out.extend(self._post.clearing(session, sent) for sent in self._journal.outbox(session))
             self._cleared.add(session)
-            self._sweeps[session] = now + SCRUB_AFTER
+            self._sweep_at(session, now + SCRUB_AFTER)
             return
         self._cleared.discard(session)
         self._journal.forget_secrets(session)

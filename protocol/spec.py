@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -56,12 +57,12 @@ class SessionSpec(Statement):
         """The compute party that freezes the membership."""
         return self.compute[0]
 
-    @property
+    @cached_property
     def needed(self) -> tuple[str, ...]:
         """Compute and result parties: without any one of them there is no answer."""
         return tuple(dict.fromkeys(self.compute + self.results))
 
-    @property
+    @cached_property
     def reveal_to_all(self) -> bool:
         """True where reveals go out once, to everybody: all members learn the answer, and are not so many
         that the slots would not fit in a header."""
