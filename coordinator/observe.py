@@ -22,9 +22,8 @@ from protocol.messages import (
     Refuse,
     Step,
 )
-from protocol.session import DISPROOFS
 from protocol.spec import SessionSpec
-from protocol.states import Ending, Outcome, State
+from protocol.states import DISPROOFS, Ending, Outcome, State
 
 PUBLIC_STEPS = tuple(
     step for step in Step if step not in SEALED and step not in (Step.ANNOUNCE, Step.REQUEST)

@@ -14,8 +14,9 @@ from party_node.seal import Seal
 from protocol.letters import Part, parse
 from protocol.messages import RefusalCode, Request, Step
 from protocol.ring import BYTES, Ring
+from protocol.sealed import Outgoing
 from protocol.secret import Seed
-from protocol.session import Outgoing, Session
+from protocol.session import Session
 from protocol.spec import SessionSpec
 from protocol.states import State
 

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.hpke import (
 
 from protocol.letters import PART_BYTES, Letter, Slot
 from protocol.messages import MalformedError
+from protocol.sealed import Outgoing, Unsealed
 from protocol.secret import SEED_BYTES, Seed
-from protocol.session import Outgoing, Unsealed
 from protocol.transcript import pack
 
 SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)

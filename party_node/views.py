@@ -13,8 +13,9 @@ from protocol.errors import SottoError
 from protocol.functionalities import Answer
 from protocol.letters import Letter, parse
 from protocol.ring import Ring
+from protocol.sealed import Unsealed
 from protocol.secret import SEED_BYTES
-from protocol.session import Session, Unsealed
+from protocol.session import Session
 from protocol.spec import SessionSpec
 from protocol.states import Outcome, State
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 
-from protocol import membership, opening, ring, sharing
-from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol import membership, opening, ring
+from protocol.errors import RemoteProtocolError
 from protocol.functionalities import Answer
-from protocol.letters import ALL, COMPUTE, Letter, Part
+from protocol.holding import Holding
+from protocol.letters import ALL, COMPUTE, Part
 from protocol.mailbox import ContradictionError, Mailbox
 from protocol.messages import (
     Abort,
@@ -32,40 +32,12 @@ from protocol.messages import (
     Step,
 )
 from protocol.ring import Ring
+from protocol.sealed import Outgoing, Unseal
 from protocol.secret import Seed
-from protocol.sharing import Share
 from protocol.spec import SessionSpec
-from protocol.states import OVER, Ending, Outcome, State, check
+from protocol.states import DISPROOFS, OVER, Ending, Outcome, State, check
 
 LINGER = 1_000  # milliseconds
-# Once a result is known, only a proof that somebody saw another one takes it back.
-DISPROOFS = frozenset({AbortReason.SPLIT_VIEW, AbortReason.CONTRADICTION, AbortReason.BAD_OPENING})
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """A letter to send.  Plain where `recipients` is empty; else `seed` or `body` is sealed to them.
-
-    `opened` names recipients that have shown that they hold the channel from us.
-    """
-
-    step: Step
-    to: str
-    body: bytes = field(default=b"", repr=False)
-    recipients: tuple[str, ...] = ()
-    seed: Seed | None = None
-    opened: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, repr=False)
-class Unsealed:
-    """What a sealed letter held for us: its slot's 32 bytes, or the body under the slot's key."""
-
-    seed: Seed | None
-    body: bytes
-
-
-Unseal = Callable[[Letter, bytes], Unsealed]  # (letter, view); MalformedError if it does not open
 
 
 class Session:
@@ -85,21 +57,18 @@ class Session:
         self.spec, self.id, self.me = spec, session, me
         self.state = State.ANNOUNCED
         self.view = b""  # binds every letter from SHARE on to spec, joins and begin
-        self._seed, self._value = seed, value
-        self._unseal, self._usable = unseal, usable
+        self._usable = usable
+        self._holding = Holding(me, spec.function, seed, value, unseal)
         self._now = 0
         self._mail = Mailbox(spec, session, me)
         self._out: list[Outgoing] = []
         self.shape: tuple[int, ...] = ()  # of every input and of the answer, once the session has begun
         self._joined: tuple[str, ...] = ()  # input parties that are in the begin
         self._join_digests: dict[str, bytes] = {}
-        self._shares: dict[str, Share] = {}  # input party → its share for us
         self._included: tuple[str, ...] = ()
         self._checked: set[str] = set()  # compute parties whose list of inputs is in order
         self._commitments: dict[str, bytes] = {}
         self._transcript = b""  # the hash of everything that fixes the answer
-        self._output: Ring | None = None  # our own output share
-        self._opened: dict[str, Ring] = {}  # compute party → its output share
         self._answer: Answer | None = None
         self._unconfirmed: tuple[str, ...] = ()
         self._ending: Ending | None = None
@@ -119,7 +88,7 @@ class Session:
 
     def join(self, sealing_key: bytes, now: int) -> list[Outgoing]:
         """Take part: the first letter, with this session's fresh sealing key."""
-        shape = None if self._value is None else self._value.shape
+        shape = self._holding.input_shape
         to = ALL if self.me in self.spec.compute else COMPUTE
         self._enter(State.JOINED)
         self._say(Step.JOIN, Join(sealing_key=sealing_key, shape=shape), to)
@@ -243,13 +212,12 @@ class Session:
         """Check the frozen membership against what we saw; from here on all is bound to the view."""
         if self.me not in begin.joins:
             return self._abort(AbortReason.LEFT_OUT, "the session began without us", tell=False)
-        shape = None if self._value is None else self._value.shape
-        if flaw := membership.flaw(self.spec, begin, self.me, shape):
+        if flaw := membership.flaw(self.spec, begin, self.me, self._holding.input_shape):
             return self._abort(AbortReason.INVALID_MESSAGE, flaw, culprit=self.spec.leader)
         for party, join in joins.items():
-            if begin.joins.get(party, membership.join_digest(party, join)) != membership.join_digest(
-                party, join
-            ):
+            if party not in self._join_digests:
+                self._join_digests[party] = membership.join_digest(party, join)
+            if begin.joins.get(party, self._join_digests[party]) != self._join_digests[party]:
                 detail = f"{self.spec.leader} and {party} disagree about how {party} joined"
                 return self._abort(AbortReason.SPLIT_VIEW, detail)
         correspondents = [party for party in self._correspondents() if party != self.me]
@@ -262,38 +230,21 @@ class Session:
         self.view = membership.view_digest(self.id, begin)
         self.shape = begin.shape
         self._joined = tuple(name for name in self.spec.inputs if name in begin.joins)
+        self._holding.begin(self.view, self.shape)
         self._enter(State.SHARING)
         if self.me in self._joined:
-            self._share()
+            self._out += self._holding.split(self.spec.compute, self.spec.inputs.index(self.me))
         return None
 
     def _correspondents(self) -> tuple[str, ...]:
         """Those to whom we may have to seal something, or whose join we must have checked."""
         return self.spec.needed if self.me in self.spec.compute else self.spec.compute
 
-    def _share(self) -> None:
-        """Split our input and seal each compute party its share; ours is the explicit one if we compute."""
-        compute = self.spec.compute
-        turn = compute[self.spec.inputs.index(self.me) % len(compute)]
-        explicit = self.me if self.me in compute else turn
-        value = self._value
-        if value is None:
-            raise LocalProtocolError("an input party without an input has joined")
-        shares = sharing.split(value, compute, explicit, self._seed.derive("split", self.view))
-        for holder, share in shares.items():
-            if holder == self.me:
-                self._shares[self.me] = share
-            elif isinstance(share.content, Seed):
-                self._out.append(Outgoing(Step.SHARE, holder, recipients=(holder,), seed=share.content))
-            else:
-                body = ring.to_bytes(share.content)
-                self._out.append(Outgoing(Step.SHARE, holder, body, recipients=(holder,)))
-
     def _sharing(self) -> None:
         if self.me not in self.spec.compute:
             return self._enter(State.COMPUTING)
         self._open_shares()
-        complete = tuple(name for name in self._joined if name in self._shares)
+        complete = tuple(name for name in self._joined if self._holding.holds(name))
         outstanding = any(self._mail.lacks(Step.SHARE, name) for name in self._joined)
         if outstanding and self._now < self.spec.share_by:
             return None
@@ -306,7 +257,7 @@ class Session:
             return self._abort(AbortReason.TOO_FEW_INPUTS, detail, silent)
         # A linear function needs no rounds, so the commitment can travel with the list of inputs; it is
         # opened only if every compute party's list turns out to be the same.
-        commitment = self._commit_to(complete) if complete == self._joined else None
+        commitment = self._holding.commit(complete) if complete == self._joined else None
         self._say(Step.RECEIVED, Received(view=self.view, inputs=complete, commitment=commitment))
         return self._enter(State.COMPUTING)
 
@@ -314,23 +265,9 @@ class Session:
         """Unseal what came; a share that does not open, or has another shape, does not count."""
         for party in self._joined:
             letter = self._mail.sealed(Step.SHARE, party)
-            if party in self._shares or letter is None:
-                continue
-            with suppress(MalformedError, ValueError):
-                unsealed = self._unseal(letter, self.view)
-                content = unsealed.seed or ring.from_bytes(unsealed.body, self.shape)
-                self._shares[party] = Share(content)
-
-    def _commit_to(self, inputs: tuple[str, ...]) -> bytes:
-        shares = (self._shares[name] for name in inputs)
-        self._output = self.spec.function.aggregate(shares, self.shape)
-        self._included = inputs
-        return opening.commit(self.view, self.me, inputs, self._my_opening())
-
-    def _my_opening(self) -> bytes:
-        if self._output is None:
-            raise LocalProtocolError("no output share to open")
-        return opening.opening(self._seed, self.view, self._included, self._output)
+            if letter is not None and not self._holding.holds(party):
+                with suppress(MalformedError):
+                    self._holding.take_share(letter)
 
     def _computing(self) -> None:
         received = self._mail.statements(Received, self.spec.compute)
@@ -370,7 +307,7 @@ class Session:
     def _second_commitments(self, included: tuple[str, ...]) -> dict[str, bytes]:
         """The lists differ: everyone commits again, to the inputs that are complete everywhere."""
         if self.me in self.spec.compute and not self._mail.statements(Commit, [self.me]):
-            commitment = self._commit_to(included)
+            commitment = self._holding.commit(included)
             self._say(Step.COMMIT, Commit(view=self.view, inputs=included, commitment=commitment))
         commits = self._mail.statements(Commit, self.spec.compute)
         for party, each in commits.items():
@@ -386,26 +323,20 @@ class Session:
 
     def _reveal(self) -> None:
         """Our output share, to the result parties and nobody else."""
-        if self._output is None:
-            raise LocalProtocolError("revealing before computing")
-        if self.me in self.spec.results:
-            self._opened[self.me] = self._output
         others = tuple(name for name in self.spec.results if name != self.me)
         # Whoever lists our input as complete has opened our share letter, and with it our channel.
         received = self._mail.statements(Received, others)
         opened = frozenset(name for name, each in received.items() if self.me in each.inputs)
-        body = self._my_opening()
-        if self.spec.reveal_to_all and others:
-            self._out.append(Outgoing(Step.REVEAL, ALL, body, others, opened=opened))
-        else:
-            self._out.extend(Outgoing(Step.REVEAL, to, body, (to,), opened=opened) for to in others)
+        once = self.spec.reveal_to_all and bool(others)
+        groups: dict[str, tuple[str, ...]] = {ALL: others} if once else {name: (name,) for name in others}
+        self._out += self._holding.reveal(groups, opened, keep=self.me in self.spec.results)
 
     def _opening(self) -> None:
         if self.me in self.spec.results:
             for party in self.spec.compute:
-                if party not in self._opened and not self._open_reveal(party):
+                if not self._holding.opened(party) and not self._open_reveal(party):
                     return
-            total = sharing.reconstruct(self._opened.values(), self.shape)
+            total = self._holding.total()
             self._answer = self.spec.function.decode(total, len(self._included))
             if self.spec.public:
                 raw = ring.to_bytes(total)
@@ -417,14 +348,11 @@ class Session:
         letter = self._mail.sealed(Step.REVEAL, party)
         if letter is None:
             return False
-        commitment = self._commitments[party]
         try:
-            raw = self._unseal(letter, self.view).body
-            output = opening.verify(commitment, self.view, party, self._included, raw, self.shape)
+            self._holding.take_opening(letter, self._commitments[party], self._included)
         except MalformedError as error:
             self._abort(AbortReason.BAD_OPENING, error.message, culprit=party)
             return False
-        self._opened[party] = output
         return True
 
     def _confirming(self) -> None:
@@ -496,6 +424,5 @@ class Session:
         self._abort(AbortReason.TIMEOUT, f"time is up in state {self.state}, without {waited}", silent)
 
     def _forget(self) -> None:
-        """Nothing secret outlives the session here; what must be sent again lies sealed in the outbox."""
-        self._shares, self._opened, self._output, self._value = {}, {}, None, None
+        self._holding.forget()
         self._mail.forget()

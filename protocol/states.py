@@ -37,6 +37,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 OVER = frozenset(state for state, following in TRANSITIONS.items() if not following)
 
+# Once a result is known, only a proof that somebody saw another one takes it back.
+DISPROOFS = frozenset({AbortReason.SPLIT_VIEW, AbortReason.CONTRADICTION, AbortReason.BAD_OPENING})
+
 
 def check(current: State, following: State) -> State:
     """`following`, if the table allows it; anything else is our bug."""

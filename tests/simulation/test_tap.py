@@ -18,8 +18,8 @@ from party_node.seal import Seal
 from protocol.functionalities.average import Average
 from protocol.functionalities.sum import Sum
 from protocol.letters import PART_BYTES, Letter, Slot
+from protocol.sealed import Outgoing, Unsealed
 from protocol.secret import Seed
-from protocol.session import Outgoing, Unsealed
 from tests.support.detector import Detector, Finding, Secret
 from tests.support.network import START, Network
 from tests.support.session_secrets import session_secrets

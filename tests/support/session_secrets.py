@@ -19,8 +19,9 @@ from protocol.functionalities import Answer
 from protocol.letters import Letter, parse
 from protocol.messages import Step
 from protocol.ring import Ring
+from protocol.sealed import Unsealed
 from protocol.secret import SEED_BYTES, Seed
-from protocol.session import Session, Unsealed
+from protocol.session import Session
 from tests.support.detector import Secret
 
 MOST_SUBSETS = 64  # of inputs, whose sums are looked for

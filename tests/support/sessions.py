@@ -21,8 +21,9 @@ from protocol.letters import Header as PartHeader
 from protocol.mailbox import STEPS
 from protocol.messages import MalformedError, RefusalCode, Statement, Step
 from protocol.ring import Ring
+from protocol.sealed import Outgoing, Unsealed
 from protocol.secret import Seed
-from protocol.session import Outgoing, Session, Unsealed
+from protocol.session import Session
 from protocol.spec import SessionSpec, session_id
 from protocol.states import Outcome, State
 

@@ -12,8 +12,8 @@ from party_node.seal import Seal
 from protocol.functionalities.sum import Sum
 from protocol.letters import PART_BYTES, Letter, Slot, parse
 from protocol.messages import Join, MalformedError, Step
+from protocol.sealed import Outgoing
 from protocol.secret import Seed
-from protocol.session import Outgoing
 from protocol.states import OVER
 from tests.support.network import Network
 from tests.support.sessions import flipped, repeatable, seed_of

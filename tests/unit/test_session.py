@@ -24,9 +24,9 @@ from protocol.messages import (
     Statement,
     Step,
 )
-from protocol.session import DISPROOFS, Outgoing
+from protocol.sealed import Outgoing
 from protocol.spec import SessionSpec
-from protocol.states import Ending, State
+from protocol.states import DISPROOFS, Ending, State
 from tests.support.sessions import (
     PARTIES,
     RAISES,

@@ -13,9 +13,8 @@ from protocol.letters import MOST_PARTS, Header, Slot
 from protocol.mailbox import STATEMENTS
 from protocol.messages import AbortReason, RefusalCode, Request, Step
 from protocol.ring import MOST_ELEMENTS
-from protocol.session import DISPROOFS
 from protocol.spec import MOST_SLOTS, SessionSpec
-from protocol.states import TRANSITIONS
+from protocol.states import DISPROOFS, TRANSITIONS
 
 SPEC = (Path(__file__).parents[2] / "protocol" / "SPEC.md").read_text(encoding="utf-8")
 

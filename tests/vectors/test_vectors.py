@@ -22,8 +22,8 @@ from protocol.letters import Header, Letter, Slot, frame, parse
 from protocol.mailbox import STATEMENTS
 from protocol.messages import Begin, Join, MalformedError, Request, Statement, Step
 from protocol.ring import Ring
+from protocol.sealed import Outgoing
 from protocol.secret import Seed
-from protocol.session import Outgoing
 from protocol.sharing import Share
 from protocol.spec import SessionSpec, session_id
 from protocol.transcript import digest, pack

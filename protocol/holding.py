@@ -1,0 +1,122 @@
+"""The secret part of one party's session: its input, the shares and the output shares that it holds.
+
+It computes and knows no state: `session.py` says when.  Nothing here outlives the session.
+"""
+
+from __future__ import annotations
+
+from protocol import opening, ring, sharing
+from protocol.errors import LocalProtocolError
+from protocol.functionalities import FixedPoint
+from protocol.letters import Letter
+from protocol.messages import MalformedError, Step
+from protocol.ring import Ring
+from protocol.sealed import Outgoing, Unseal
+from protocol.secret import Seed
+from protocol.sharing import Share
+
+
+class Holding:
+    """What one party holds.  `begin` must come before everything but `input_shape`."""
+
+    def __init__(self, me: str, function: FixedPoint, seed: Seed, value: Ring | None, unseal: Unseal) -> None:
+        self._me, self._function, self._seed, self._value = me, function, seed, value
+        self._open = unseal
+        self._view = b""
+        self._shape: tuple[int, ...] = ()
+        self._shares: dict[str, Share] = {}  # input party → its share for us
+        self._inputs: tuple[str, ...] = ()  # those that the output share is over
+        self._output: Ring | None = None  # our own output share
+        self._opened: dict[str, Ring] = {}  # compute party → its output share
+
+    def __repr__(self) -> str:
+        return "Holding(<redacted>)"
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of our input; None if we bring none."""
+        return None if self._value is None else self._value.shape
+
+    def begin(self, view: bytes, shape: tuple[int, ...]) -> None:
+        """From here on everything is bound to the view."""
+        self._view, self._shape = view, shape
+
+    # -- our input ---------------------------------------------------------------------------------
+
+    def split(self, compute: tuple[str, ...], turn: int) -> list[Outgoing]:
+        """Split our input and send each compute party its share; ours is the explicit one if we compute.
+
+        `turn` spreads the explicit shares of those who do not compute over the compute parties.
+        """
+        if self._value is None:
+            raise LocalProtocolError("an input party without an input has joined")
+        explicit = self._me if self._me in compute else compute[turn % len(compute)]
+        shares = sharing.split(self._value, compute, explicit, self._seed.derive("split", self._view))
+        if self._me in shares:
+            self._shares[self._me] = shares.pop(self._me)
+        return [_share_letter(holder, share) for holder, share in shares.items()]
+
+    # -- others' inputs ------------------------------------------------------------------------------
+
+    def holds(self, party: str) -> bool:
+        """True once we have our share of this party's input."""
+        return party in self._shares
+
+    def take_share(self, letter: Letter) -> None:
+        """Unseal a share; MalformedError if it does not open or has another shape."""
+        unsealed = self._open(letter, self._view)
+        try:
+            content = unsealed.seed or ring.from_bytes(unsealed.body, self._shape)
+        except ValueError:
+            raise MalformedError(f"the share from {letter.sender} has another shape") from None
+        self._shares[letter.sender] = Share(content)
+
+    # -- the output ----------------------------------------------------------------------------------
+
+    def commit(self, inputs: tuple[str, ...]) -> bytes:
+        """Compute our output share over these inputs; returns the commitment to it."""
+        shares = (self._shares[name] for name in inputs)
+        self._output = self._function.aggregate(shares, self._shape)
+        self._inputs = inputs
+        return opening.commit(self._view, self._me, inputs, self._opening())
+
+    def reveal(
+        self, groups: dict[str, tuple[str, ...]], opened: frozenset[str], *, keep: bool
+    ) -> list[Outgoing]:
+        """Our output share, once for each of `groups` (audience → recipients); for ourselves if `keep`."""
+        body = self._opening()
+        if keep and self._output is not None:
+            self._opened[self._me] = self._output
+        return [
+            Outgoing(Step.REVEAL, to, body, recipients, opened=opened) for to, recipients in groups.items()
+        ]
+
+    def _opening(self) -> bytes:
+        if self._output is None:
+            raise LocalProtocolError("no output share to open")
+        return opening.opening(self._seed, self._view, self._inputs, self._output)
+
+    def opened(self, party: str) -> bool:
+        """True once we have this compute party's output share."""
+        return party in self._opened
+
+    def take_opening(self, letter: Letter, commitment: bytes, inputs: tuple[str, ...]) -> None:
+        """Unseal an output share; MalformedError unless it is the one that its sender committed to."""
+        raw = self._open(letter, self._view).body
+        sender = letter.sender
+        output = opening.verify(commitment, self._view, sender, inputs, raw, self._shape)
+        self._opened[sender] = output
+
+    def total(self) -> Ring:
+        """The output shares, put together."""
+        return sharing.reconstruct(self._opened.values(), self._shape)
+
+    def forget(self) -> None:
+        """Nothing secret outlives the session; what must be sent again lies sealed in the outbox."""
+        self._shares, self._opened, self._output, self._value = {}, {}, None, None
+
+
+def _share_letter(holder: str, share: Share) -> Outgoing:
+    if isinstance(share.content, Seed):
+        return Outgoing(Step.SHARE, holder, recipients=(holder,), seed=share.content)
+    return Outgoing(Step.SHARE, holder, ring.to_bytes(share.content), recipients=(holder,))
