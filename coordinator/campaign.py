@@ -81,7 +81,8 @@ class Campaign:
             self._daemon.step()
             await self._follow()
 
-        await self._daemon.run(work, only="")
+        with _ours(self._config.data_dir, self.id) as ours:
+            await self._daemon.run(work, only=self.id if ours else "")
 
     # -- how -------------------------------------------------------------------------------------------
 
@@ -125,11 +126,13 @@ class Campaign:
         """Our own part's outcome where we have one, else what the public letters show."""
         seen = self._view.outcome()
         own = self._daemon.node.outcome(self.id)
-        if own is None:
-            return seen
-        if own.state in OVER:
+        if own is not None and own.state in OVER:
             return own
-        # While our own part goes on, the session is not over for us, whatever the others have said.
+        row = self._daemon.journal.session(self.id)
+        if row is None or row.seed is None:
+            return seen
+        # While our own part goes on, here or in another command, the session is not over for us,
+        # whatever the others have said.
         return replace(seen, state=State.CONFIRMING) if seen.state in OVER else seen
 
 

@@ -301,9 +301,11 @@ class Node:
             return
         if Step.ANNOUNCE in steps:
             self._out.append(self._post.passed_on(session, row.announce, peer))
+        # What has just been taken off the broker must not be left there again.
+        retain = row.retained and session not in self._cleared
         for sent in self._journal.outbox(session):
             if sent.payload and sent.step in steps and sent.to in (peer, ALL, COMPUTE):
-                self._out.append(self._post.publication(session, sent, retain=row.retained))
+                self._out.append(self._post.publication(session, sent, retain=retain))
 
     # -- sessions ----------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from coordinator.cluster import BROKER, COORDINATOR
 from party_node.post import Publication
 from party_node.transport import OFFLINE
 from protocol.messages import Step
-from protocol.states import State
+from protocol.states import Ending, State
 from tests.support.brokers import KINDS
 from tests.support.clients import Client, running
 from tests.support.programs import Cluster, finish, made_cluster, run, until
@@ -113,6 +113,29 @@ def test_a_broker_that_forgot_everything_costs_nothing(network: Cluster) -> None
         path.unlink()
     network.start(BROKER, "carlos")
     assert completed(launch)["result"] == "9297.00"
+
+
+def _ending(network: Cluster, name: str) -> Ending | None:
+    outcome = network.sessions(name)[0].outcome
+    return None if outcome is None else outcome.ending
+
+
+def test_a_cancelled_session_ends_everywhere_and_nobody_shares(network: Cluster) -> None:
+    network.start(BROKER, "alice", "bob")
+    launch = network.launch(SUM)
+    joined(network, "alice", "bob")
+    (row,) = network.sessions(COORDINATOR)
+    cancelled = network.coordinator(f"cancel {row.id[:12]}")
+    assert (cancelled.code, cancelled.data["state"]) == (0, "aborted"), cancelled.err
+    assert cancelled.data["abort"]["reason"] == "cancelled"
+    ended = finish(launch)
+    assert (ended.code, ended.data["abort"]["reason"]) == (3, "cancelled")
+    for name in ("alice", "bob"):
+        heard = partial(_ending, network, name)
+        ending = until(heard, f"{name} hears of it")
+        assert ending is not None
+        assert (ending.reason, ending.reported_by) == ("cancelled", COORDINATOR)
+        assert not [sent for sent in network.sent(name, row.id) if "/share/" in sent.topic]
 
 
 def test_without_a_broker_a_launch_fails_and_says_where_it_looked(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocol.messages import Step
-from tests.simulation.schedule import BrokerReset, Crash, Leave, Schedule, Vanish
+from tests.simulation.schedule import BrokerReset, CoordinatorGone, Crash, Leave, Schedule, Vanish
 
 REPRODUCTIONS: dict[str, Schedule] = {
     # An input party waits for the confirms of result parties that wait themselves, and names those.
@@ -49,6 +49,55 @@ REPRODUCTIONS: dict[str, Schedule] = {
             Crash(31, committed=True),
             Crash(122, committed=True),
             Crash(61, committed=False),
+        ),
+    ),
+    # A peer asked for a confirmation between the sweep's clearing and its forgetting; the answer was
+    # retained again, and nobody was left who would clear it.
+    "a peer that asks while the retained letters are cleared": Schedule(
+        seed=9264,
+        inputs=(
+            "p0",
+            "p1",
+            "p2",
+            "p3",
+            "p4",
+            "p5",
+            "p6",
+            "p7",
+            "p8",
+            "p9",
+            "p10",
+            "p11",
+            "p12",
+            "p13",
+            "p14",
+            "p15",
+            "p16",
+            "p17",
+            "p18",
+            "p19",
+            "p20",
+            "p21",
+            "p22",
+            "p23",
+            "p24",
+        ),
+        compute=("p14", "p4", "p0", "p9"),
+        results=("p5", "p6", "p1", "p18"),
+        min_inputs=21,
+        function="average",
+        length=40,
+        public=False,
+        within=10000,
+        part_bytes=1048576,
+        lose=0.2,
+        double=0.0,
+        delay=800,
+        operations=(
+            Crash(action=2457, committed=True),
+            CoordinatorGone(),
+            Leave(party="p9", at=4, back=539),
+            Vanish(party="p14", step=Step.BEGIN, left=0, back=982),
         ),
     ),
 }
