@@ -21,6 +21,7 @@ from coordinator.broker import PROTOCOL, BrokerKind
 from coordinator.inputs_csv import Inputs, read_inputs
 from coordinator.processes import Services, free_port
 from party_node.config import CoordinatorConfig, load_coordinator
+from party_node.enrolment import certificate_request
 from party_node.toml import read_toml
 from party_node.transport import OFFLINE, ONLINE, Transport, status_topic
 from protocol.errors import ConfigError, SottoError
@@ -121,7 +122,7 @@ def _make_broker(folder: Path, authority: pki.Authority, host: str) -> None:
 def _make_member(folder: Path, authority: pki.Authority, name: str) -> str:
     """Keys and certificate of one member; returns its identity for the roster."""
     (folder / "data").mkdir(parents=True)
-    request = pki.request(pki.create_key(folder / "tls.key"), name)
+    request = certificate_request(pki.create_key(folder / "tls.key"), name)
     pki.write_new(folder / "tls.crt", authority.issue_client(request, name), mode=0o644)
     return pki.identity(pki.create_key(folder / "identity.key"))
 

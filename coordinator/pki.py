@@ -69,12 +69,6 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def request(key: Ed25519PrivateKey, name: str) -> bytes:
-    """A certificate request (PKCS#10 PEM): all that a party sends to whoever signs for it."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(_common_name(name))
-    return builder.sign(key, None).public_bytes(serialization.Encoding.PEM)
-
-
 def identity(key: Ed25519PrivateKey) -> str:
     """The public half as a roster names it: base64 of the 32 raw bytes (RFC 8032)."""
     return base64.b64encode(key.public_key().public_bytes_raw()).decode()

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from coordinator import pki
+from party_node.enrolment import certificate_request
 from protocol.errors import ConfigError
 
 
@@ -84,20 +85,20 @@ def test_an_authority_lasts_ten_years_and_a_certificate_one(authority: pki.Autho
 
 
 def test_the_name_in_a_certificate_is_the_signers_choice(authority: pki.Authority) -> None:
-    request = pki.request(Ed25519PrivateKey.generate(), "coordinator")
+    request = certificate_request(Ed25519PrivateKey.generate(), "coordinator")
     assert name_in(authority.issue_client(request, "mallory")) == "mallory"
 
 
 def test_a_request_holds_the_public_key_only(authority: pki.Authority) -> None:
     key = Ed25519PrivateKey.generate()
-    request = pki.request(key, "alice")
+    request = certificate_request(key, "alice")
     certificate = x509.load_pem_x509_certificate(authority.issue_client(request, "alice"))
     assert certificate.public_key() == key.public_key()
     assert key.private_bytes_raw() not in x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
 
 
 def test_a_tampered_request_is_refused(authority: pki.Authority) -> None:
-    lines = pki.request(Ed25519PrivateKey.generate(), "alice").splitlines()
+    lines = certificate_request(Ed25519PrivateKey.generate(), "alice").splitlines()
     der = bytearray(base64.b64decode(b"".join(lines[1:-1])))
     der[-1] ^= 1  # the last byte of the signature
     lines[1:-1] = [base64.b64encode(der)]
