@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import PARTIES
+from coordinator.processes import Services
+from tests.e2e.conftest import INPUTS, PARTIES
 from tests.support.programs import Ran, run
 
 KEYS = ["session", "function", "state", "result", "inputs", "parties", "elapsed_s", "abort"]
@@ -250,3 +251,21 @@ def test_a_bad_config_names_file_and_key(tmp_path: Path) -> None:
 def test_json_has_no_other_form(directory: Path) -> None:
     ran = launch(directory, *"average --input raise --json".split())
     assert json.dumps(ran.data) + "\n" == ran.out
+
+
+def test_up_starts_a_cluster_from_a_table_and_down_stops_it(tmp_path: Path) -> None:
+    table = tmp_path / "inputs.csv"
+    table.write_text(INPUTS)
+    directory = tmp_path / "D"
+    first = ("up", "--dir", directory, "--parties", ",".join(PARTIES), "--inputs", table)
+    try:
+        up = run("coordinator", *first, "--lifetime", "100")
+        assert up.code == 0, up.err
+        assert completed(launch(directory, *"average --input raise --json".split()))["result"] == "3171.50"
+        assert Services(directory).process("alice") is not None
+    finally:
+        down = run("coordinator", "down", "--dir", directory)
+    assert (down.code, down.err) == (0, "")
+    assert Services(directory).running() == []
+    assert "3800" in config(directory, "alice").read_text()
+    assert "3800" not in config(directory, "bob").read_text()
