@@ -67,5 +67,5 @@ def _add(found: Inputs, place: str, header: list[str], cells: list[str], parties
         raise InputError(f"{place}: a second row for {party}", "each party needs exactly one row")
     for column, value in values.items():
         if not value:
-            raise InputError(f"{place}: column {column} is blank", "write 0 if that is what is meant")
+            raise InputError(f"{place}: column {column} is blank", "write 0 or no if that is what is meant")
     found[party] = values

@@ -30,7 +30,7 @@ def run(config: NodeConfig) -> Iterator[str]:
     yield _certificate(config)
     for name, source in config.inputs.items():
         value = inputs.load(name, source, config.directory)
-        yield f"input {name}: {describe(value.units.shape)}"
+        yield f"input {name}: {'one ballot' if value.ballot else describe(value.units.shape)}"
     asyncio.run(probe(config.broker, config.name))
     yield f"broker {config.broker.host}:{config.broker.port} lets {config.name} in"
 

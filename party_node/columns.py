@@ -32,16 +32,21 @@ if TYPE_CHECKING:
 _WORKING_DIRECTORY = threading.Lock()
 
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,9})?"  # in lower case
+WORDS = {"yes": 1, "true": 1, "no": 0, "false": 0}  # a ballot; likewise
 
 
 class Flaw(IntEnum):
-    """Why a cell is not a number that we can take."""
+    """Why a cell is not a number that we can take.
+
+    A WORD may be a ballot; which one is not told here, because a flaw is named in errors.
+    """
 
     NONE = 0
     BLANK = 1
     NOT_FINITE = 2
     NOT_A_NUMBER = 3
     TOO_LONG = 4
+    WORD = 5
 
 
 _CELL = "lower(trim(CAST({} AS VARCHAR))) AS cell"
@@ -53,11 +58,11 @@ SELECT CASE WHEN regexp_full_match(cell, '[+-]?[0-9]{1,12}([.][0-9]{0,6})?')
 FROM chosen
 """
 
-# The numbers below `flaw` are those of class Flaw; the one parameter is NUMBER.
+# The numbers below `flaw` are those of class Flaw.
 _PARSE = """
 WITH split AS (
     SELECT cell,
-        regexp_full_match(cell, ?) AS is_number,
+        regexp_full_match(cell, $number) AS is_number,
         split_part(ltrim(cell, '+-'), 'e', 1) AS mantissa,
         CASE WHEN contains(cell, 'e') THEN coalesce(TRY_CAST(split_part(cell, 'e', 2) AS INTEGER), 0)
             ELSE 0 END AS exponent
@@ -71,20 +76,23 @@ numbers AS (
         TRY_CAST(concat(if(cell[1] = '-', '-', ''), digits) AS BIGINT) AS integer
     FROM figures)
 SELECT
-    if(digits = '' OR NOT is_number, 0, coalesce(integer, 0)) AS digits,
+    CASE WHEN NOT is_number THEN list_contains($yes, cell)::BIGINT
+        WHEN digits <> '' THEN coalesce(integer, 0)
+        ELSE 0 END AS digits,
     if(digits = '' OR NOT is_number, 0, exponent - places + zeros) AS tens,
     CAST(CASE
         WHEN cell IS NULL OR cell = '' THEN 1
         WHEN ltrim(cell, '+-') IN ('nan', 'inf', 'infinity') THEN 2
-        WHEN NOT is_number THEN 3
+        WHEN NOT is_number THEN if(list_contains($words, cell), 5, 3)
         WHEN integer IS NULL AND digits <> '' THEN 4
         ELSE 0 END AS TINYINT) AS flaw
 FROM numbers
 """
+_PARAMETERS = {"number": NUMBER, "words": list(WORDS), "yes": [word for word in WORDS if WORDS[word]]}
 
 
 class Column(NamedTuple):
-    """Row i holds digits[i]·10^tens[i], unless flaw[i] is a Flaw."""
+    """Row i holds digits[i]·10^tens[i], unless flaw[i] is a Flaw; of a WORD, digits[i] is what it means."""
 
     digits: NDArray[np.int64]
     tens: NDArray[np.int64]
@@ -202,7 +210,7 @@ def _parsed(database: duckdb.DuckDBPyConnection) -> Column:
     millionths = database.execute(_ORDINARY).fetchnumpy()["millionths"]
     if not np.ma.is_masked(millionths):  # masked: NULL, because the cell is not an ordinary number
         return _with_fewest_decimals(np.asarray(millionths), 6)
-    found = database.execute(_PARSE, [NUMBER]).fetchnumpy()
+    found = database.execute(_PARSE, _PARAMETERS).fetchnumpy()
     return Column(found["digits"], found["tens"].astype(np.int64), found["flaw"])
 
 

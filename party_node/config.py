@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    StrictBool,
     StrictInt,
     StrictStr,
     ValidationInfo,
@@ -50,8 +51,10 @@ def _literal(value: object) -> object:
     elements = value if isinstance(value, list | tuple) else [value]
     if any(isinstance(element, float) for element in elements):
         raise ValueError('should be quoted, as in "0.1": a TOML float is not exact')
-    if any(isinstance(element, bool) or not isinstance(element, str | int) for element in elements):
-        raise ValueError("should be a number in quotes, a whole number, or a list of those")
+    if any(not isinstance(element, str | int) for element in elements):
+        raise ValueError("should be a number in quotes, a whole number, a list of those, or yes or no")
+    if elements is value and any(isinstance(element, bool) for element in elements):
+        raise ValueError("should be a list of numbers: a yes or no stands alone")
     return value
 
 
@@ -95,10 +98,10 @@ class BrokerConfig(_Table):
 class InputSource(_Table):
     """Where one named input comes from: exactly one of `value`, `csv` with `column`, `query`."""
 
-    value: Annotated[Number | tuple[Number, ...] | None, BeforeValidator(_literal)] = Field(
+    value: Annotated[StrictBool | Number | tuple[Number, ...] | None, BeforeValidator(_literal)] = Field(
         None,
         repr=False,
-        description='an exact decimal in quotes ("3171.50"), a whole number, or a list of those',
+        description='an exact decimal in quotes ("3171.50"), a whole number, a list of those, or "yes"/"no"',
     )
     csv: FilePath | None = Field(None, description="a CSV file whose first row holds column names")
     column: str | None = Field(None, description="the name of one column of the CSV file")

@@ -1,7 +1,8 @@
 """A party's own input, exactly: a literal, a CSV column or a query becomes an `Exact`.
 
 A literal is a scalar unless it is a list.  A CSV column or a query is a vector, except that one row
-alone is a scalar.  Nothing is rounded, and no error repeats a value: it names file, row and column.
+alone is a scalar.  A scalar may also be a ballot: yes, no, true or false.  Nothing is rounded, and no
+error repeats a value: it names file, row and column.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from party_node.columns import NUMBER, Column, Flaw, from_csv, from_query
+from party_node.columns import NUMBER, WORDS, Column, Flaw, from_csv, from_query
 from party_node.config import InputSource
 from protocol.encoding import MOST_DECIMALS, Exact
 from protocol.errors import InputError
@@ -25,8 +26,12 @@ _PROBLEMS = {
     Flaw.NONE: ("", ""),
     Flaw.BLANK: ("blank", "fill it in, or leave the row out"),
     Flaw.NOT_FINITE: ("not a finite number", "NaN and infinity cannot be added up; leave the row out"),
-    Flaw.NOT_A_NUMBER: ("not a number", "digits and a decimal point, as in 3171.50: no spaces, no units"),
+    Flaw.NOT_A_NUMBER: (
+        "not a number",
+        f"digits and a decimal point, as in 3171.50: no spaces, no units; or a ballot: {', '.join(WORDS)}",
+    ),
     Flaw.TOO_LONG: ("too many digits for 64 bits", "round the input yourself"),
+    Flaw.WORD: ("not a number", "a yes or no stands alone: in a list or a longer column all are numbers"),
 }
 
 
@@ -46,7 +51,10 @@ def load(name: str, source: InputSource, base: Path) -> Exact:
         column = _literals([str(element) for element in elements])
         place = (f"input {name}", "element", 1)
     scalar = len(column.flaw) == 1 and not isinstance(source.value, tuple)
-    return _scaled(column, Exact(column.digits.reshape(()) if scalar else column.digits, 0, *place))
+    unscaled = Exact(column.digits.reshape(()) if scalar else column.digits, 0, *place)
+    if scalar and column.flaw[0] == Flaw.WORD:
+        return dataclasses.replace(unscaled, ballot=True)
+    return _scaled(column, unscaled)
 
 
 def _scaled(column: Column, unscaled: Exact) -> Exact:
@@ -91,7 +99,9 @@ def _literals(texts: list[str]) -> Column:
 
 
 def _literal(text: str) -> tuple[int, int, Flaw]:
-    """The digits, the power of ten and the flaw of one number."""
+    """The digits, the power of ten and the flaw of one cell, as in a `Column`."""
+    if text in WORDS:
+        return WORDS[text], 0, Flaw.WORD
     if text.lstrip("+-") in {"nan", "inf", "infinity"}:
         return 0, 0, Flaw.NOT_FINITE
     if re.fullmatch(NUMBER, text) is None:

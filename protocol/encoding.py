@@ -1,4 +1,4 @@
-"""Exact decimals as ring elements.
+"""Exact decimals as ring elements, and ballots as bits.
 
 A value v with `decimals` places is the integer v·10^decimals in Z_2^64, two's complement, so that sums
 in the ring are exact: nothing is ever rounded on the way in, and floats never appear.
@@ -17,14 +17,16 @@ from protocol.errors import InputError
 from protocol.ring import Ring
 
 MOST_DECIMALS = 18  # 10^18 is the largest power of ten below 2^63
+_BALLOTS = "yes or no, true or false, 1 or 0"
 
 
 @dataclass(frozen=True, repr=False)
 class Exact:
-    """A party's own input before encoding: the exact decimals `units · 10^−scale`.
+    """A party's own input before encoding: the exact decimals `units · 10^−scale`, or one ballot.
 
     `units` is int64[()] for a scalar, int64[length] for a vector, 0 ≤ scale ≤ 18.  `source`, `row_word`
-    and `first_row` let an error name the place ("salaries.csv, row 17").  Secret: it has no repr.
+    and `first_row` let an error name the place ("salaries.csv, row 17").  `ballot`: it was given as yes
+    or no (1 or 0), so it is no quantity.  Secret: it has no repr.
     """
 
     units: NDArray[np.int64]
@@ -32,6 +34,7 @@ class Exact:
     source: str
     row_word: str = "element"
     first_row: int = 1
+    ballot: bool = False
 
     def __repr__(self) -> str:
         return f"Exact(<redacted>, shape={self.units.shape})"
@@ -78,6 +81,11 @@ def encode(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
 
     Shapes: as `value.units`.  Raises InputError, which names the first offending row but never the value.
     """
+    if value.ballot:
+        raise InputError(
+            f"{value.source}: a yes/no answer; sum and average take numbers",
+            "ask for a referendum: to add up ballots would open their count",
+        )
     if value.units.size > ring.MOST_ELEMENTS:
         raise InputError(
             f"{value.source}: {value.units.size} elements, at most {ring.MOST_ELEMENTS} are allowed",
@@ -92,6 +100,22 @@ def encode(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
             "the session's --lower and --upper (or the ring's size) set these; correct the value or refuse",
         )
     return np.asarray(ring.from_signed(units))
+
+
+def ballot(value: Exact) -> Ring:
+    """Yes or no as uint64[()], 1 or 0.  Raises InputError, which names the place but never the value."""
+    size = value.units.size
+    if value.units.ndim:
+        raise InputError(
+            f"{value.source}: {size} {value.row_word}{'s' * (size != 1)}, a referendum takes one ballot",
+            f"no list, and one row of a column or query: {_BALLOTS}",
+        )
+    units, one = int(value.units), 10**value.scale
+    if units not in (0, one):
+        raise InputError(
+            f"{value.source}: a number other than 1 and 0, a referendum takes a ballot", f"write {_BALLOTS}"
+        )
+    return np.array(units == one, np.uint64)
 
 
 def _rescale(value: Exact, decimals: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

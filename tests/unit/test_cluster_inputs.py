@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from coordinator import cluster
 from coordinator.broker import read_settings, render, template, write_configuration
 from coordinator.inputs_csv import read_inputs
+from party_node import checks, inputs
 from party_node.config import load_coordinator, load_node
 from party_node.roster import load_roster
+from protocol.encoding import ballot
 from protocol.errors import ConfigError, InputError, LocalProtocolError
 
 PARTIES = ["alice", "bob"]
@@ -75,6 +78,38 @@ def test_a_new_cluster_has_configs_that_load(table: Path, tmp_path: Path) -> Non
     assert list(load_roster(coordinator.roster).parties) == PARTIES
     for path in (alice.broker.ca, alice.broker.certificate, alice.broker.key, alice.identity_key):
         assert path.is_file()
+
+
+def test_the_ballots_of_a_cluster_are_yes_or_no_in_its_table(table: Path, tmp_path: Path) -> None:
+    table.write_text("party,merge,raise\nalice,Yes,1\nbob, NO ,2514\n")
+    home = tmp_path / "net"
+    cluster.create(home, PARTIES, table)
+    for name, meant in (("alice", 1), ("bob", 0)):
+        config = load_node(home / "parties" / name / "config.toml")
+        value = inputs.load("merge", config.inputs["merge"], config.directory)
+        assert (int(ballot(value)), value.ballot) == (meant, True)
+        assert not inputs.load("raise", config.inputs["raise"], config.directory).ballot
+    cluster._check_same(home, PARTIES, table)
+
+
+def test_the_check_of_a_node_tells_a_ballot_from_a_number_and_shows_neither(
+    table: Path, tmp_path: Path
+) -> None:
+    table.write_text("party,merge,raise\nalice,yes,3800\nbob,no,2514\n")
+    cluster.create(tmp_path / "net", PARTIES, table)
+    path = tmp_path / "net" / "parties" / "alice" / "config.toml"
+    path.write_text(path.read_text() + "lower = 0\nupper = 5000\n")
+    lines = list(itertools.islice(checks.run(load_node(path)), 6))  # the broker's line is the seventh
+    assert lines[4:] == ["input merge: one ballot", "input raise: one number"]
+
+
+def test_the_check_of_a_node_refuses_what_is_no_ballot_without_its_value(table: Path, tmp_path: Path) -> None:
+    table.write_text("party,merge\nalice,maybe\nbob,no\n")
+    cluster.create(tmp_path / "net", PARTIES, table)
+    config = load_node(tmp_path / "net" / "parties" / "alice" / "config.toml")
+    with pytest.raises(InputError, match=r"^input merge: not a number$") as caught:
+        list(checks.run(config))
+    assert "maybe" not in caught.value.message + caught.value.hint
 
 
 def test_a_cluster_that_cannot_be_made_leaves_nothing(table: Path, tmp_path: Path) -> None:

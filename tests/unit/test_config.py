@@ -1,6 +1,7 @@
 """A configuration is checked before anything runs, and each error names file, key and both sides."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -102,12 +103,30 @@ def test_every_commented_out_key_of_an_example_is_a_key(name: str, tmp_path: Pat
     config = load(tmp_path / "all.toml")
     assert config.log_level == "info"
     if name == "alice":
-        assert set(load_node(tmp_path / "all.toml").inputs) == {"raise", "hours", "salaries", "sales"}
+        assert set(load_node(tmp_path / "all.toml").inputs) == {
+            "raise",
+            "hours",
+            "merge",
+            "salaries",
+            "sales",
+        }
 
 
 def _is_toml(text: str) -> bool:
     key, equals, _ = text.partition(" = ")
     return text.startswith("[") or (bool(equals) and key.isidentifier())
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [('"yes"', "yes"), ('" No "', " No "), ("true", True), ("false", False), ("1", 1), ("0", 0)],
+)
+def test_a_ballot_is_a_word_a_boolean_or_a_number(party: Path, written: str, value: object) -> None:
+    declared = f"{written}\nlower = 0\nupper = 1\ndecimals = 0"
+    source = load_node(changed(party, '"3800"', declared)).inputs["raise"]
+    assert source.value == value
+    assert type(source.value) is type(value)
+    assert (source.lower, source.upper, source.decimals) == (Decimal(0), Decimal(1), 0)
 
 
 # --- the environment ---
@@ -127,6 +146,16 @@ def test_a_variable_overrides_the_key_of_a_table(party: Path, monkeypatch: pytes
 def test_a_decimal_in_a_variable_keeps_its_text(party: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOTTO_INPUTS__RAISE__VALUE", "0.1")
     assert load_node(party).inputs["raise"].value == "0.1"
+
+
+@pytest.mark.parametrize(("text", "value"), [("yes", "yes"), ("No", "No"), ("true", True), ("0", 0)])
+def test_a_ballot_can_stand_in_a_variable(
+    party: Path, monkeypatch: pytest.MonkeyPatch, text: str, value: object
+) -> None:
+    monkeypatch.setenv("SOTTO_INPUTS__RAISE__VALUE", text)
+    found = load_node(party).inputs["raise"].value
+    assert found == value
+    assert type(found) is type(value)
 
 
 def test_an_error_in_a_variable_names_the_variable(party: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +201,23 @@ def test_sotto_config_names_the_file_where_no_path_is_given(monkeypatch: pytest.
         ("port = 8883", 'port = 8883\nprotocol = "4"', "broker.protocol: '4' should be '5' or '3.1.1'"),
         ("[inputs.raise]\nvalue", "[inputs]\nraise", "inputs.raise: should be a table"),
         ('value = "3800"', "", "inputs.raise: should have exactly one of value, csv (with column) and query"),
+        ('"3800"', "[true]", "inputs.raise.value: should be a list of numbers: a yes or no stands alone"),
+        ('"3800"', "[1, false]", "inputs.raise.value: should be a list of numbers: a yes or no stands alone"),
+        (
+            '"3800"',
+            "2025-01-01",
+            "inputs.raise.value: should be a number in quotes, a whole number, a list of those, or yes or no",
+        ),
+        (
+            '"3800"\n',
+            "true\nlower = false\n",
+            'inputs.raise.lower: should be a whole number, or a decimal in quotes ("3171.50")',
+        ),
+        (
+            'value = "3800"',
+            'value = false\nquery = "SELECT 1"',
+            "inputs.raise: should have exactly one of value, csv (with column) and query",
+        ),
         ('value = "3800"', 'csv = "a.csv"', "inputs.raise: csv and column go together"),
         ('value = "3800"', 'value = 1\ncolumn = "a"', "inputs.raise: csv and column go together"),
         (

@@ -1,5 +1,6 @@
 """Decimals enter the ring exactly or not at all, and a refusal names the place but never the value."""
 
+import dataclasses
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -163,6 +164,58 @@ def test_no_refusal_and_no_repr_shows_the_value(
     error = refusal(value, decimals=decimals, lowest=-9, highest=9)
     assert digits not in f"{error.message} {error.hint} {error!r} {value!r} {value}"
     assert error.__cause__ is None
+
+
+# -- ballots -----------------------------------------------------------------------------------------
+
+
+def no_ballot(value: Exact) -> tuple[str, str]:
+    with pytest.raises(InputError) as caught:
+        encoding.ballot(value)
+    assert caught.value.__cause__ is None
+    return caught.value.message, caught.value.hint
+
+
+@repeatable
+@given(st.integers(-(2**63), LARGEST), scales)
+def test_a_number_is_a_ballot_only_if_it_is_exactly_one_or_zero(whole: int, scale: int) -> None:
+    if exactly(whole, scale) in (0, 1):
+        assert int(encoding.ballot(given_as(whole, scale))) == exactly(whole, scale)
+    else:
+        message, hint = no_ballot(given_as(whole, scale))
+        assert message == "salaries.csv: a number other than 1 and 0, a referendum takes a ballot"
+        assert hint == "write yes or no, true or false, 1 or 0"
+
+
+@pytest.mark.parametrize("scale", range(MOST_DECIMALS + 1))
+def test_one_is_a_yes_and_zero_is_a_no_with_any_number_of_decimals(scale: int) -> None:
+    for answer in (0, 1):
+        found = encoding.ballot(given_as(answer * 10**scale, scale))
+        assert isinstance(found, np.ndarray)
+        assert found.shape == ()
+        assert found.dtype == np.uint64
+        assert int(found) == answer
+
+
+@pytest.mark.parametrize(("whole", "scale"), [(2, 0), (-1, 0), (1, 1), (5, 1), (10, 0), (101, 2), (99, 2)])
+def test_a_number_beside_one_or_zero_is_no_ballot(whole: int, scale: int) -> None:
+    no_ballot(given_as(whole, scale))
+
+
+@pytest.mark.parametrize(("rows", "counted"), [([1], "1 row"), ([1, 0], "2 rows"), ([7] * 300, "300 rows")])
+def test_a_vector_is_no_ballot_and_its_length_is_named(rows: list[int], counted: str) -> None:
+    message, hint = no_ballot(given_as(rows))
+    assert message == f"salaries.csv: {counted}, a referendum takes one ballot"
+    assert "one row" in hint
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_a_yes_or_no_is_never_added_up(answer: int) -> None:
+    given = dataclasses.replace(given_as(answer), ballot=True)
+    assert int(encoding.ballot(given)) == answer
+    error = refusal(given, **BOUNDS)
+    assert error.message == "salaries.csv: a yes/no answer; sum and average take numbers"
+    assert "count" in error.hint
 
 
 # -- bounds as decimals ------------------------------------------------------------------------------

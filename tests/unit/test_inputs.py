@@ -1,5 +1,6 @@
 """An input is read exactly, or refused with its place; no value is ever in an error."""
 
+import functools
 import os
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from party_node import columns
 from party_node.config import InputSource
 from party_node.inputs import load
-from protocol.encoding import Exact
+from protocol.encoding import Exact, ballot
 from protocol.errors import InputError
+from protocol.ring import Ring
 
 DECIMALS = st.builds(
     lambda digits, places: Decimal(digits).scaleb(-places),
@@ -24,7 +26,7 @@ DECIMALS = st.builds(
 )
 
 
-def literal(value: str | int | tuple[str | int, ...]) -> Exact:
+def literal(value: bool | str | int | tuple[str | int, ...]) -> Exact:
     return load("raise", InputSource(value=value), Path("/"))
 
 
@@ -47,7 +49,7 @@ def fewest_places(values: list[Decimal]) -> int:
     return max([0, *(-exponent for exponent in exponents if isinstance(exponent, int))])
 
 
-def complaint(read: Callable[[], Exact]) -> tuple[str, str]:
+def complaint(read: Callable[[], Exact | Ring]) -> tuple[str, str]:
     with pytest.raises(InputError) as caught:
         read()
     return caught.value.message, caught.value.hint
@@ -261,6 +263,131 @@ def test_values_that_share_no_scale_are_refused(tmp_path: Path) -> None:
 )
 def test_a_bad_row_of_a_query_is_refused_with_its_number(tmp_path: Path, sql: str, problem: str) -> None:
     assert complaint(lambda: query(sql, tmp_path))[0] == f"input raise, query, {problem}"
+
+
+# --- ballots ---
+
+WORDS = [("yes", 1), ("Yes", 1), (" NO ", 0), ("TRUE", 1), ("tRue ", 1), ("no", 0), ("False", 0)]
+NUMBERS = [("1", 1), ("0", 0), (" 1 ", 1), ("1.00", 1), ("0.0", 0), ("-0", 0), ("10e-1", 1)]
+
+
+def ways_in(directory: Path, text: str) -> list[Exact]:
+    """One cell as a literal, in a CSV file of one column and of two, and as VARCHAR from a query."""
+    return [
+        literal(text),
+        csv(directory, f"pay\n{text}\n"),
+        csv(directory, f"id,pay\n7,{text}\n"),
+        query(f"SELECT '{text}'", directory),
+    ]
+
+
+@pytest.mark.parametrize(("text", "meant"), WORDS)
+def test_a_word_is_a_ballot_whatever_the_way_in(tmp_path: Path, text: str, meant: int) -> None:
+    for exact in ways_in(tmp_path, text):
+        assert exact.ballot
+        assert exact.units.shape == ()
+        assert exact.units.dtype == np.int64
+        assert exact.scale == 0
+        assert int(ballot(exact)) == int(exact.units) == meant
+
+
+@pytest.mark.parametrize(("text", "meant"), NUMBERS)
+def test_one_and_zero_can_be_a_ballot_and_are_numbers(tmp_path: Path, text: str, meant: int) -> None:
+    for exact in ways_in(tmp_path, text):
+        assert not exact.ballot
+        assert int(ballot(exact)) == meant
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_boolean_of_toml_is_a_ballot(answer: bool) -> None:
+    exact = literal(answer)
+    assert exact.ballot
+    assert int(ballot(exact)) == answer
+
+
+@pytest.mark.parametrize(
+    ("sql", "meant"),
+    [
+        ("SELECT true", 1),
+        ("SELECT count(*) > 2 FROM range(2)", 0),
+        ("SELECT for_it FROM (VALUES (7, true)) AS t(id, for_it)", 1),
+        ("SELECT 'No'::ENUM('Yes', 'No')", 0),
+    ],
+)
+def test_a_boolean_column_of_a_query_is_a_ballot(tmp_path: Path, sql: str, meant: int) -> None:
+    exact = query(sql, tmp_path)
+    assert exact.ballot
+    assert int(ballot(exact)) == meant
+
+
+def test_a_boolean_in_parquet_is_a_ballot(tmp_path: Path) -> None:
+    duckdb.execute(f"COPY (SELECT true AS merge) TO '{tmp_path / 'f.parquet'}'")
+    assert query("SELECT merge FROM 'f.parquet'", tmp_path).ballot
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("maybe", "not a number"),
+        ("y", "not a number"),
+        ("n", "not a number"),
+        ("t", "not a number"),
+        ("on", "not a number"),
+        ("yes.", "not a number"),
+        ("+yes", "not a number"),
+        ("yes no", "not a number"),
+        ("no e1", "not a number"),
+        ("", "blank"),
+        ("  ", "blank"),
+    ],
+)
+def test_what_is_no_ballot_is_refused_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "staff.csv"
+    for read, place in (
+        (lambda: literal(text), "input raise"),
+        (lambda: csv(tmp_path, f"id,pay\n7,{text}\n"), f"{file}, column pay"),
+        (lambda: query(f"SELECT '{text}'", tmp_path), "input raise, query"),
+    ):
+        message, hint = complaint(read)
+        assert message == f"{place}: {problem}"
+        assert problem == "blank" or hint.endswith("a ballot: yes, true, no, false")
+
+
+@pytest.mark.parametrize("number", ["2", "-1", "0.5", "1.000000000000000001", "1e18", "9223372036854775807"])
+def test_another_number_is_no_ballot(tmp_path: Path, number: str) -> None:
+    for exact in ways_in(tmp_path, number):
+        message, hint = complaint(functools.partial(ballot, exact))
+        assert message == f"{exact.source}: a number other than 1 and 0, a referendum takes a ballot"
+        assert hint == "write yes or no, true or false, 1 or 0"
+
+
+def test_a_null_is_no_ballot(tmp_path: Path) -> None:
+    assert complaint(lambda: query("SELECT NULL::BOOLEAN", tmp_path))[0] == "input raise, query: blank"
+    assert complaint(lambda: query("SELECT NULL", tmp_path))[0] == "input raise, query: blank"
+
+
+@pytest.mark.parametrize("word", [word for word, _ in WORDS])
+def test_a_word_in_a_vector_is_refused_with_its_row(tmp_path: Path, word: str) -> None:
+    for read, place in (
+        (lambda: literal(("1", word)), "input raise, element 2"),
+        (lambda: literal((word,)), "input raise, element 1"),
+        (lambda: csv(tmp_path, f"pay\n1\n{word}\n"), f"{tmp_path / 'staff.csv'}, column pay, row 3"),
+        (lambda: csv(tmp_path, f"pay\n{word}\n{word}\n"), f"{tmp_path / 'staff.csv'}, column pay, row 2"),
+        (lambda: query(f"SELECT unnest(['0', '{word}'])", tmp_path), "input raise, query, row 2"),
+    ):
+        message, hint = complaint(read)
+        assert message == f"{place}: not a number"
+        # The same for every word: neither tells which one it was.
+        assert hint == "a yes or no stands alone: in a list or a longer column all are numbers"
+
+
+def test_two_rows_are_no_ballot_and_are_counted(tmp_path: Path) -> None:
+    message, _ = complaint(lambda: ballot(csv(tmp_path, "pay\n1\n0\n")))
+    assert message == f"{tmp_path / 'staff.csv'}, column pay: 2 rows, a referendum takes one ballot"
+
+
+def test_a_ballot_shows_its_shape_alone() -> None:
+    assert repr(literal("yes")) == repr(literal("no")) == "Exact(<redacted>, shape=())"
 
 
 # --- bad files ---
