@@ -12,7 +12,7 @@ import typer
 
 from party_node import console
 from protocol.errors import SottoError
-from protocol.functionalities import CATALOGUE, FixedPoint
+from protocol.functionalities import CATALOGUE, Functionality
 
 PROGRAM = "coordinator"
 app = typer.Typer(
@@ -63,7 +63,7 @@ def _common(
     """The options that every function has; `_command` reads this signature."""
 
 
-def _command(function: type[FixedPoint]) -> Callable[..., None]:
+def _command(function: type[Functionality]) -> Callable[..., None]:
     """A command whose options are the common ones and the fields of the function."""
     fields = {name: field for name, field in function.model_fields.items() if name != "name"}
 
@@ -71,13 +71,17 @@ def _command(function: type[FixedPoint]) -> Callable[..., None]:
         from coordinator import sessions
 
         values = {name: given.pop(name) for name in fields}
-        parameters = {name: _parsed(name, value) for name, value in values.items() if value is not None}
+        parameters = {
+            name: value if fields[name].annotation in (int, str) else _parsed(name, value)
+            for name, value in values.items()
+            if value is not None
+        }
         sessions.launch(function, parameters, given)
 
     parameters = list(inspect.signature(_common, eval_str=True).parameters.values())
     for name, field in fields.items():
         kind = int if field.annotation is int else str
-        default = field.default if kind is int else None
+        default = inspect.Parameter.empty if field.is_required() else field.default if kind is int else None
         option = Annotated[kind | None, typer.Option(help=field.description)]  # type: ignore[valid-type]
         parameters.append(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
@@ -88,9 +92,7 @@ def _command(function: type[FixedPoint]) -> Callable[..., None]:
     return command
 
 
-def _parsed(name: str, value: str | int) -> Decimal | int:
-    if isinstance(value, int):
-        return value
+def _parsed(name: str, value: str) -> Decimal:
     try:
         return Decimal(value)
     except InvalidOperation:
@@ -210,11 +212,14 @@ def demo(
     directory: Annotated[
         Path | None, typer.Option("--dir", help="keep the cluster's files here [default: a temporary one]")
     ] = None,
+    function: Annotated[
+        str | None, typer.Option(help="average or referendum [default: one after the other]")
+    ] = None,
 ) -> None:
-    """Four colleagues learn their average raise and nothing else."""
+    """Four colleagues learn their average raise and nothing else; then they vote, and nobody counts."""
     from coordinator import demo as story
 
-    story.run(directory)
+    story.run(directory, function)
 
 
 def main() -> None:

@@ -10,10 +10,12 @@ from protocol.functionalities import Answer
 from protocol.letters import Part
 from protocol.mailbox import ContradictionError, Mailbox
 from protocol.messages import (
+    IN_ROUNDS,
     SEALED,
     Abort,
     AbortReason,
     Begin,
+    Commit,
     Confirm,
     Join,
     MalformedError,
@@ -26,7 +28,7 @@ from protocol.spec import SessionSpec
 from protocol.states import DISPROOFS, Ending, Outcome, State
 
 PUBLIC_STEPS = tuple(
-    step for step in Step if step not in SEALED and step not in (Step.ANNOUNCE, Step.REQUEST)
+    step for step in Step if step not in SEALED | IN_ROUNDS and step not in (Step.ANNOUNCE, Step.REQUEST)
 )
 
 
@@ -106,7 +108,10 @@ class SessionView:
             return State.COMPLETED
         if confirmed:
             return State.CONFIRMING
-        if len(received) == len(self.spec.compute):
+        computed = (
+            self._mail.statements(Commit, self.spec.compute) if self.spec.function.interactive else received
+        )
+        if len(computed) == len(self.spec.compute):
             return State.OPENING
         if received:
             return State.COMPUTING

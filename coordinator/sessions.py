@@ -19,7 +19,7 @@ from party_node.config import CoordinatorConfig
 from party_node.daemon import now_ms, open_journal
 from party_node.journal import SessionRow
 from party_node.roster import load_roster
-from protocol.functionalities import FixedPoint
+from protocol.functionalities import Functionality
 from protocol.spec import SessionSpec
 from protocol.states import OVER, State
 
@@ -34,7 +34,9 @@ def load(directory: Path | None, config: Path | None) -> CoordinatorConfig:
     return settings
 
 
-def launch(function: type[FixedPoint], parameters: dict[str, Decimal | int], given: dict[str, Any]) -> None:
+def launch(
+    function: type[Functionality], parameters: dict[str, Decimal | int | str], given: dict[str, Any]
+) -> None:
     """`coordinator launch FUNCTION`."""
     settings = load(given["directory"], given["config"])
     try:

@@ -14,7 +14,10 @@ from rich.text import Text
 from coordinator.observe import SessionView
 from party_node import views
 from party_node.roster import fingerprint
-from protocol.functionalities import FixedPoint
+from protocol.bits import Bits
+from protocol.functionalities import Boolean
+from protocol.functionalities.referendum import Referendum
+from protocol.gates import cost
 from protocol.spec import SessionSpec
 from protocol.states import Outcome, State
 
@@ -99,26 +102,50 @@ def dry_run(spec: SessionSpec) -> list[str]:
     """What would be announced, in plain words: who computes what, who learns what, what it costs."""
     function, k = spec.function, len(spec.compute)
     others = sum(k - (name in spec.compute) for name in spec.inputs)
-    bounds = bounds_text(function)
     everybody = ", and everybody: the answer is public" if spec.public else ""
     joining, closing = (spec.join_by - spec.created) / 1000, (spec.close_by - spec.created) / 1000
     return [
-        f"{function.name} of the input {spec.input!r} ({bounds}, {function.decimals} decimals)",
+        f"{function.name} of the input {spec.input!r} ({terms(spec)})",
         f"input parties   {', '.join(spec.inputs)} (at least {spec.min_inputs})",
         f"compute parties {', '.join(spec.compute)}: only all {k} together could see an input",
         f"result parties  {', '.join(spec.results)}{everybody}",
-        f"not protected   all input parties but one, with the answer, can work out the last {spec.input}",
+        f"not protected   {_not_protected(spec)}",
         f"time            join within {joining:g} s, closed after {closing:g} s",
-        f"letters         {others} sealed shares; 5 rounds",
+        f"letters         {others} sealed shares; {_cost(spec)}",
         *(f"identity        {name} {fingerprint(key)}" for name, key in spec.members.items()),
     ]
 
 
-def bounds_text(function: FixedPoint) -> str:
-    """The bounds of a function's inputs, in words."""
+def terms(spec: SessionSpec) -> str:
+    """What a function takes, in words."""
+    function = spec.function
+    if isinstance(function, Referendum):
+        n = len(spec.inputs)
+        return f"yes or no; YES if at least {function.threshold} say yes, {function.least(n)} if all {n} vote"
+    bounds = f"from {function.lower or 'any'} to {function.upper or 'any'}"
     if function.lower is None and function.upper is None:
-        return "any size that the ring can hold"
-    return f"from {function.lower or 'any'} to {function.upper or 'any'}"
+        bounds = "any size that the ring can hold"
+    return f"{bounds}, {function.decimals} decimals"
+
+
+def _not_protected(spec: SessionSpec) -> str:
+    if isinstance(spec.function, Referendum):
+        return "a YES or NO that the other ballots leave to the last one tells what it says"
+    return f"all input parties but one, with the answer, can work out the last {spec.input}"
+
+
+def _cost(spec: SessionSpec) -> str:
+    """Steps that wait for the network, and what the gates need."""
+    function, n = spec.function, len(spec.inputs)
+    if not isinstance(function, Boolean):
+        return "5 rounds"
+    blank = Bits.zeros(n)
+    needed = cost(function.circuit(blank, blank[:1]))
+    pairs = len(spec.compute) * (len(spec.compute) - 1) // 2
+    return (
+        f"6 rounds, and {needed.rounds} of gates for {needed.ands} ANDs, if all {n} vote; "
+        f"{function.most_ands(n)} triples from oblivious transfer between {pairs} pairs"
+    )
 
 
 def session_table(found: list[views.SessionView]) -> Table:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from party_node.journal import Journal, SessionRow
 from party_node.post import Post, Publication, Sent
 from party_node.seal import Seal
-from protocol.letters import Part, parse
+from protocol.letters import Part, cut, parse
 from protocol.messages import RefusalCode, Request, Step
 from protocol.ring import BYTES, Ring
+from protocol.rounds import Setups
 from protocol.sealed import Outgoing
 from protocol.secret import Seed
 from protocol.session import Session
@@ -40,12 +41,13 @@ class ActiveSession:
         journal: Journal,
         post: Post,
         entropy: Callable[[int], bytes],
+        setups: Setups,
     ) -> None:
         self.spec, self.id = spec, session
         self.publications: list[Publication] = []
         self.noted: State | None = None  # the state that the journal shows
         self._seal = Seal(session, me, seed, entropy)
-        self.machine = Session(spec, session, me, seed, value, self._seal.unseal, self._seal.usable)
+        self.machine = Session(spec, session, me, seed, value, self._seal.unseal, self._seal.usable, setups)
         self._journal, self._post = journal, post
         self._outbox: dict[tuple[str, str], list[Sent]] = {}
         self._number = 0  # of the next arrival
@@ -138,11 +140,11 @@ class ActiveSession:
 
     def request_missing(self, now: int) -> None:
         """Ask each sender for the letters that we lack: this, not the broker, guarantees delivery."""
-        wanted: dict[str, list[Step]] = {}
-        for step, sender in self.machine.waiting_for():
-            wanted.setdefault(sender, []).append(step)
-        for sender, steps in wanted.items():
-            body = Request(steps=tuple(steps)).encode()
+        wanted: dict[str, list[str]] = {}
+        for stage, sender in self.machine.waiting_for():
+            wanted.setdefault(sender, []).append(stage)
+        for sender, stages in wanted.items():
+            body = Request(steps=tuple(stages)).encode()
             parts = self._post.plain(self.id, Step.REQUEST, sender, body)
             self.publications.extend(self._post.publication(self.id, part) for part in parts)
         self._next_request = now + self._pause
@@ -160,15 +162,17 @@ class ActiveSession:
     # -- letters out -----------------------------------------------------------------------------------
 
     def _send(self, letters: Iterable[Outgoing]) -> None:
+        for peer, name, setup in self.machine.new_setups():
+            self._journal.keep_setup(self.spec.members[peer], name, setup, self.spec.created)
         for letter in letters:
-            if (letter.step, letter.to) in self._outbox:  # replayed: it has its bytes already
+            if (letter.stage, letter.to) in self._outbox:  # replayed: it has its bytes already
                 continue
             if letter.recipients:
-                slots, chunks = self._seal.seal(letter, self.machine.view, self.machine.sealing_key)
-                parts = self._post.write(self.id, letter.step, letter.to, slots, chunks)
+                slots, chunks = self._seal.seal(letter, self.machine.sealing_key)
             else:
-                parts = self._post.plain(self.id, letter.step, letter.to, letter.body)
-            self._outbox[letter.step, letter.to] = parts
+                slots, chunks = (), list(cut(letter.body))
+            parts = self._post.write(self.id, letter.step, letter.to, slots, chunks, letter.round)
+            self._outbox[letter.stage, letter.to] = parts
             for part in parts:
                 self._journal.sent(self.id, part)
             self._publish(parts)

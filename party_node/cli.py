@@ -92,10 +92,10 @@ def replay(
 
     Possible while the session runs, and after it for `keep_sessions` seconds.
     """
-    from party_node import views
+    from party_node import replay as replays
 
-    found = views.replay(configs.load_node(configs.config_path(config)), session)
-    _print(found, views.replay_lines(found), as_json=as_json)
+    found = replays.replay(configs.load_node(configs.config_path(config)), session)
+    _print(found, replays.replay_lines(found), as_json=as_json)
 
 
 def _print(found: Any, lines: list[str], *, as_json: bool) -> None:

@@ -26,7 +26,7 @@ from party_node.transport import Transport
 from protocol.encoding import Exact
 from protocol.errors import ConfigError, InputError
 from protocol.letters import ALL, COMPUTE
-from protocol.messages import SEALED, Step
+from protocol.messages import IN_ROUNDS, SEALED, Step
 
 log = structlog.get_logger("node")
 JOURNAL = "journal.sqlite"
@@ -197,7 +197,7 @@ def _filters(config: NodeConfig | CoordinatorConfig, *, sealed: bool) -> list[st
     """What to subscribe to: what is for us or for all, and for the compute parties if we are one."""
     base = f"{config.broker.base_topic}/1/session/+"
     audiences = [ALL, COMPUTE] if not isinstance(config, NodeConfig) or config.compute else [ALL]
-    steps = ["+"] if sealed else [step for step in Step if step not in SEALED]
+    steps = ["+"] if sealed else [step for step in Step if step not in SEALED | IN_ROUNDS]
     return [f"{base}/+/+/{config.name}/+", *(f"{base}/{step}/+/{to}/+" for step in steps for to in audiences)]
 
 

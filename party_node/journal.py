@@ -14,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 
 from party_node.post import Sent
 from party_node.spool import Spool
+from protocol.correlation import ChoiceKeys, PairKeys
 from protocol.errors import ConfigError, SottoError
 from protocol.functionalities import Answer
 from protocol.messages import AbortReason, RefusalCode
@@ -35,7 +36,8 @@ from protocol.transcript import digest
 INPUT_FILE = "input"
 BUSY_SECONDS = 10  # to wait for another command of the same coordinator
 MEMORY = ":memory:"  # SQLite's name for a journal without a file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SETUPS_KEPT = 2  # with each peer
 SCHEMA = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY,
@@ -60,7 +62,17 @@ CREATE TABLE outbox (              -- one row a part, exactly as published; NULL
     payload BLOB,
     PRIMARY KEY (session, step, recipient, part)
 ) STRICT;
+CREATE TABLE setup (               -- our halves of base oblivious transfers; `peer` is its identity
+    peer BLOB NOT NULL, id BLOB NOT NULL, kind TEXT NOT NULL, keys BLOB NOT NULL,
+    made INTEGER NOT NULL,         -- when its session was announced, Unix milliseconds
+    PRIMARY KEY (peer, id)
+) STRICT;
+CREATE TABLE lent (                -- which of them a session named in its join
+    session TEXT NOT NULL, peer BLOB NOT NULL, id BLOB NOT NULL,
+    PRIMARY KEY (session, peer, id)
+) STRICT;
 """
+KINDS: dict[str, type[PairKeys | ChoiceKeys]] = {"pairs": PairKeys, "choices": ChoiceKeys}
 
 
 @dataclass(frozen=True)
@@ -209,6 +221,22 @@ class Journal:
             *(outcome.state, _dump(outcome), answer, now, session),
         )
 
+    def keep_setup(self, peer: bytes, name: bytes, setup: PairKeys | ChoiceKeys, made: int) -> None:
+        """Base transfers with `peer`, for later sessions; a replay makes the same ones again."""
+        kind = next(kind for kind, each in KINDS.items() if isinstance(setup, each))
+        self._write(
+            "INSERT OR IGNORE INTO setup VALUES (?,?,?,?,?)", peer, name, kind, setup.to_bytes(), made
+        )
+
+    def lend_setups(self, session: str, peers: Iterable[bytes], since: int) -> None:
+        """Let a session use what was made with these peers; what is older than `since` is deleted."""
+        self._write(
+            "DELETE FROM setup WHERE made < ? AND (peer, id) NOT IN (SELECT peer, id FROM lent)", since
+        )
+        for peer in peers:
+            newest = "SELECT ?, peer, id FROM setup WHERE peer = ? ORDER BY made DESC, id LIMIT ?"
+            self._write(f"INSERT INTO lent {newest}", session, peer, SETUPS_KEPT)
+
     def retain(self, session: str) -> None:
         """The broker keeps this session's letters for those who are away."""
         self._write("UPDATE session SET retained = 1 WHERE id = ?", session)
@@ -219,6 +247,8 @@ class Journal:
         self._write("DELETE FROM input WHERE session = ?", session)
         self._leftovers.append((session, INPUT_FILE))
         self._write("DELETE FROM arrival WHERE session = ?", session)
+        self._write("DELETE FROM lent WHERE session = ?", session)
+        self._write(_PRUNE, SETUPS_KEPT)
 
     def forget_outbox(self, session: str) -> None:
         """Nobody may ask for these letters any more."""
@@ -263,6 +293,20 @@ class Journal:
             raise LostError(f"the snapshot of our input for session {session[:12]} is lost")
         return np.frombuffer(raw, dtype=np.uint64).reshape(json.loads(shape))
 
+    def setups_of(
+        self, session: str, members: Mapping[str, bytes]
+    ) -> dict[str, dict[bytes, PairKeys | ChoiceKeys]]:
+        """The setups that a session may use, by peer and id, the newest first."""
+        names = {identity: name for name, identity in members.items()}
+        found: dict[str, dict[bytes, PairKeys | ChoiceKeys]] = {}
+        for peer, name, kind, keys in self._db.execute(
+            "SELECT peer, id, kind, keys FROM lent JOIN setup USING (peer, id) WHERE session = ? "
+            "ORDER BY peer, made DESC, id",
+            (session,),
+        ):
+            found.setdefault(names[peer], {})[name] = KINDS[kind].from_bytes(keys)
+        return found
+
     def outbox(self, session: str) -> list[Sent]:
         """Every part that was sent, in order; without payload where its file is lost."""
         rows = self._db.execute(
@@ -294,7 +338,7 @@ class Journal:
             found = self._answers.read(session, "units") if units is None else units
             if found is not None:  # else somebody has deleted the file
                 array = np.frombuffer(found, dtype="<i8").reshape(shown["shape"])
-                answer = Answer(array, shown["decimals"])
+                answer = Answer(array, shown["decimals"], tuple(shown["words"]))
         return Outcome(
             State(fields["state"]),
             answer,
@@ -304,6 +348,14 @@ class Journal:
         )
 
 
+# All but the newest ones, unless a session still uses them.
+_PRUNE = """
+DELETE FROM setup WHERE (peer, id) NOT IN (SELECT peer, id FROM lent) AND (peer, id) IN (
+    SELECT peer, id FROM (
+        SELECT peer, id, row_number() OVER (PARTITION BY peer ORDER BY made DESC, id) AS place FROM setup
+    ) WHERE place > ?
+)
+"""
 _SELECT = "SELECT id, announce, joined, seed, state, outcome, answer, ended, retained FROM session"
 
 
@@ -319,9 +371,14 @@ def _dump(outcome: Outcome) -> str:
             "inputs": outcome.inputs,
             "unconfirmed": outcome.unconfirmed,
             "ending": None if outcome.ending is None else asdict(outcome.ending),
-            "answer": None if answer is None else {"shape": answer.units.shape, "decimals": answer.decimals},
+            "answer": None if answer is None else _form(answer),
         }
     )
+
+
+def _form(answer: Answer) -> dict[str, object]:
+    """What an answer's units mean; the units themselves are kept elsewhere."""
+    return {"shape": answer.units.shape, "decimals": answer.decimals, "words": answer.words}
 
 
 def _ending(

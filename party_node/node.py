@@ -32,6 +32,7 @@ from protocol.states import Outcome
 MOST_WAITING = 256  # parts kept for a session whose input is still being read; more are asked for again
 SCRUB_AFTER = 1_000  # milliseconds; not at once, because it costs two more waits for the disk
 MOST_ANSWERED = 10_000  # entries of a table that only saves work
+SETUP_LIFE = 30 * 24 * 3600 * 1000  # milliseconds for which base oblivious transfers are used again
 ANSWER_PAUSE = 100  # milliseconds between two answers to the same peer about the same session
 
 log = structlog.get_logger("node")
@@ -318,6 +319,7 @@ class Node:
             journal=self._journal,
             post=self._post,
             entropy=self._entropy,
+            setups=self._journal.setups_of(session, spec.members),
         )
         self._active[session] = active
         return active
@@ -327,6 +329,9 @@ class Node:
     ) -> ActiveSession:
         seed = Seed(self._entropy(SEED_BYTES))
         self._journal.open(session, announce, now, seed, value)
+        if spec.function.interactive and self.me in spec.compute:
+            peers = [spec.members[name] for name in spec.compute if name != self.me]
+            self._journal.lend_setups(session, peers, now - SETUP_LIFE)
         return self._activate(session, spec, seed, value)
 
     def _join(self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int) -> None:

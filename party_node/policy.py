@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from party_node.roster import Roster
-from protocol.encoding import from_units
 from protocol.errors import SpecError
 from protocol.letters import Part
 from protocol.messages import MalformedError, RefusalCode
@@ -97,16 +96,15 @@ def _refuse_input(spec: SessionSpec, limits: Limits) -> Refusal | None:
 
 def _refuse_narrow(spec: SessionSpec, declared: Declared) -> Refusal | None:
     """Bounds narrower than what the input may be would make our refusal tell something about its value."""
-    function = spec.function
     # Without bounds, the ring's size is the bound; it shrinks with more decimals and more inputs.
-    lowest, highest = (from_units(units, function.decimals) for units in function.range(len(spec.inputs)))
+    lowest, highest, decimals = spec.function.domain(len(spec.inputs))
     low, high = declared.lower, declared.upper
     if low is not None and lowest > low:
         problem = f"lower bound {lowest.normalize():f}, the input is declared from {low:f}"
     elif high is not None and highest < high:
         problem = f"upper bound {highest.normalize():f}, the input is declared up to {high:f}"
-    elif declared.decimals is not None and function.decimals < declared.decimals:
-        problem = f"{function.decimals} decimals, the input is declared with {declared.decimals}"
+    elif declared.decimals is not None and decimals < declared.decimals:
+        problem = f"{decimals} decimals, the input is declared with {declared.decimals}"
     else:
         return None
     return Refusal(RefusalCode.POLICY, problem, "the session must leave room for every declared value")

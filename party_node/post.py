@@ -1,6 +1,6 @@
 """The post office: letters to signed payloads and topics, and back.
 
-A topic is `<base>/1/session/<session>/<step>/<from>/<to>/<part>`.  The broker's access list lets a party
+A topic is `<base>/1/session/<session>/<stage>/<from>/<to>/<part>`.  The broker's access list lets a party
 publish only under its own name; the signature is what we rely on.
 """
 
@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocol.letters import Header, Part, Slot, cut, frame, letter_digest, parse
-from protocol.messages import MalformedError, Step
+from protocol.messages import MalformedError, Step, stage
 
 VERSION = "1"
 
@@ -23,7 +23,7 @@ VERSION = "1"
 class Sent:
     """One part as it is published: where it goes and the exact payload."""
 
-    step: str
+    step: str  # with its round, if it has rounds
     to: str
     part: int
     payload: bytes
@@ -45,7 +45,13 @@ class Post:
         self._me, self._key, self._base = me, key, f"{base}/{VERSION}/session/"
 
     def write(
-        self, session: str, step: Step, to: str, slots: tuple[Slot, ...], chunks: Sequence[bytes]
+        self,
+        session: str,
+        step: Step,
+        to: str,
+        slots: tuple[Slot, ...],
+        chunks: Sequence[bytes],
+        round_: int = 0,
     ) -> list[Sent]:
         """The signed parts of one letter."""
         sent = []
@@ -53,6 +59,7 @@ class Post:
             header = Header(
                 session=session,
                 step=step,
+                round=round_,
                 sender=self._me,
                 to=to,
                 part=part,
@@ -60,7 +67,7 @@ class Post:
                 slots=slots if part == 0 else (),
             ).encode()
             signature = self._key.sign(letter_digest(header, chunk))
-            sent.append(Sent(step, to, part, frame(header, chunk, signature)))
+            sent.append(Sent(stage(step, round_), to, part, frame(header, chunk, signature)))
         return sent
 
     def plain(self, session: str, step: Step, to: str, body: bytes) -> list[Sent]:
@@ -89,7 +96,7 @@ class Post:
         return Publication(self.publication(session, sent).topic, b"", retain=True)
 
     def address(self, topic: str) -> tuple[str, str, str] | None:
-        """(session, step, sender) of a session's topic; None for any other."""
+        """(session, stage, sender) of a session's topic; None for any other."""
         if not topic.startswith(self._base):
             return None
         levels = topic.removeprefix(self._base).split("/")
@@ -106,7 +113,7 @@ class Post:
         header = part.header
         if header.step is Step.ANNOUNCE and topic.startswith(f"{self._base}{header.session}/announce/"):
             return part
-        said = f"{self._base}{header.session}/{header.step}/{header.sender}/{header.to}/{header.part}"
+        said = f"{self._base}{header.session}/{header.stage}/{header.sender}/{header.to}/{header.part}"
         if said != topic:
             raise MalformedError(f"a letter of {header.sender} under the topic of somebody else")
         return part

@@ -47,6 +47,8 @@ class Seal:
         self._private, self._x25519 = MLKEM768X25519PrivateKey(mlkem, x25519), x25519
         # Our sealing key for this session: ML-KEM-768 public key, then X25519 public key.
         self.public_key = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+        self._ours: dict[str, Seed] = {}  # recipient → our channel to it
+        self._openings: dict[str, bytes] = {}  # recipient → what opens it
         self._channels: dict[str, Seed] = {}  # sender → the channel it opened to us
 
     def usable(self, key: bytes) -> bool:
@@ -58,51 +60,52 @@ class Seal:
             return False
         return True
 
-    def seal(
-        self, letter: Outgoing, view: bytes, key_of: Callable[[str], bytes]
-    ) -> tuple[tuple[Slot, ...], list[bytes]]:
+    def seal(self, letter: Outgoing, key_of: Callable[[str], bytes]) -> tuple[tuple[Slot, ...], list[bytes]]:
         """The slots and the chunks of a letter; its body goes under a fresh key that the slots carry."""
         secret = letter.seed or Seed(self._entropy(SEED_BYTES))
-        slots = tuple(self._slot(letter, to, secret, view, key_of) for to in letter.recipients)
+        slots = tuple(self._slot(letter, to, secret, key_of) for to in letter.recipients)
         chunks = [] if letter.seed else _encrypt_chunks(secret, letter.body)
         return slots, chunks or [b""]
 
-    def _slot(
-        self, letter: Outgoing, to: str, secret: Seed, view: bytes, key_of: Callable[[str], bytes]
-    ) -> Slot:
-        channel = self._seed.derive("channel", view, to)
-        opening = None
-        if to not in letter.opened:
-            info = self._channel_info(view, self._me, to)
-            opening = SUITE.encrypt(channel.expose(), _public_key(key_of(to)), info)
-        cipher = _slot_cipher(channel, letter.step, letter.to)
+    def _slot(self, letter: Outgoing, to: str, secret: Seed, key_of: Callable[[str], bytes]) -> Slot:
+        if to not in self._ours:
+            self._ours[to] = self._seed.derive("channel", to)
+        opening = None if to in letter.opened else self._opening(to, key_of)
+        cipher = _slot_cipher(self._ours[to], letter.stage, letter.to, letter.view)
         return Slot(to=to, open=opening, box=cipher.encrypt(_ONE_NONCE, secret.expose(), None))
+
+    def _opening(self, to: str, key_of: Callable[[str], bytes]) -> bytes:
+        """Opens our channel to this recipient; made once, and sent with each letter that may come first."""
+        if to not in self._openings:
+            info = self._channel_info(self._me, to)
+            key = _public_key(key_of(to))
+            self._openings[to] = SUITE.encrypt(self._ours[to].expose(), key, info)
+        return self._openings[to]
 
     def unseal(self, letter: Letter, view: bytes) -> Unsealed:
         """What the letter holds for us; MalformedError if it does not open."""
         slot = next((slot for slot in letter.slots if slot.to == self._me), None)
         if slot is None:
-            raise MalformedError(f"{letter.step} from {letter.sender} has no slot for {self._me}")
+            raise MalformedError(f"{letter.stage} from {letter.sender} has no slot for {self._me}")
         try:
-            channel = self._channel(letter.sender, slot, view)
-            cipher = _slot_cipher(channel, letter.step, letter.to)
+            cipher = _slot_cipher(self._channel(letter.sender, slot), letter.stage, letter.to, view)
             secret = Seed(cipher.decrypt(_ONE_NONCE, slot.box, None))
             if letter.chunks == (b"",):
                 return Unsealed(secret, b"")
             return Unsealed(None, _decrypt_chunks(secret, letter.chunks))
         except (InvalidTag, ValueError):
-            raise MalformedError(f"{letter.step} from {letter.sender} does not open") from None
+            raise MalformedError(f"{letter.stage} from {letter.sender} does not open") from None
 
-    def _channel(self, sender: str, slot: Slot, view: bytes) -> Seed:
+    def _channel(self, sender: str, slot: Slot) -> Seed:
         if sender not in self._channels:
             if slot.open is None:
                 raise ValueError("no channel")
-            info = self._channel_info(view, sender, self._me)
+            info = self._channel_info(sender, self._me)
             self._channels[sender] = Seed(SUITE.decrypt(slot.open, self._private, info))
         return self._channels[sender]
 
-    def _channel_info(self, view: bytes, sender: str, to: str) -> bytes:
-        return pack("channel", self._session, view, sender, to)
+    def _channel_info(self, sender: str, to: str) -> bytes:
+        return pack("channel", self._session, sender, to)
 
 
 def _public_key(raw: bytes) -> MLKEM768X25519PublicKey:
@@ -110,9 +113,9 @@ def _public_key(raw: bytes) -> MLKEM768X25519PublicKey:
     return MLKEM768X25519PublicKey(mlkem, X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC:]))
 
 
-def _slot_cipher(channel: Seed, step: str, to: str) -> AESGCMSIV:
+def _slot_cipher(channel: Seed, stage: str, to: str, view: bytes) -> AESGCMSIV:
     """AES-256-GCM-SIV [RFC 8452]: after a rolled-back journal a repeated key still hides all but equality."""
-    return AESGCMSIV(channel.derive("slot", step, to).expose())
+    return AESGCMSIV(channel.derive("slot", stage, to, view).expose())
 
 
 def _encrypt_chunks(key: Seed, body: bytes) -> list[bytes]:

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import random
 import secrets
+import select
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,6 +41,7 @@ _ANSWER = 5.0  # seconds for the broker to answer a CONNECT, SUBSCRIBE or DISCON
 _LAST_WORD = 0.05
 _STABLE = 5.0  # seconds after which a connection counts as one that works
 _NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+_MOST_PACKETS = 64  # read in one turn of the loop
 _NO_LIMIT = 65535  # QoS 1 messages in flight: our own window is the limit
 _PROTOCOLS = {"5": ProtocolVersion.V5, "3.1.1": ProtocolVersion.V311}
 
@@ -309,7 +311,7 @@ def _client(
         tls = diagnosis.tls_context(broker)
     except BrokerError as error:
         raise _NoConnectionError(diagnosis.Problem("files", error.message, error.hint)) from None
-    return Client(
+    client = Client(
         broker.host,
         broker.port,
         identifier=identifier,
@@ -322,6 +324,34 @@ def _client(
         max_inflight_messages=_NO_LIMIT,
         logger=notes,
     )
+    _read_at_once(client)
+    return client
+
+
+def _read_at_once(client: Client) -> None:
+    """Read all that has come in one turn of the loop, so that it shares one transaction of the journal.
+
+    paho reads one packet a turn.
+    """
+    paho = client._client  # noqa: SLF001 - there is no public way
+    read_one = paho.loop_read
+
+    def read(max_packets: int = 1) -> MQTTErrorCode:
+        code = read_one(max_packets)
+        for _ in range(_MOST_PACKETS - 1):
+            sock = paho.socket()
+            if code != MQTTErrorCode.MQTT_ERR_SUCCESS or sock is None or not _readable(sock):
+                break
+            code = read_one(max_packets)
+        return code
+
+    paho.loop_read = read  # type: ignore[method-assign]  # what aiomqtt calls when there is something to read
+
+
+def _readable(sock: Any) -> bool:
+    poll = select.poll()  # select.select knows no descriptor above 1023
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Link:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 from party_node.config import CoordinatorConfig, NodeConfig
 from party_node.daemon import JOURNAL
 from party_node.journal import Journal, SessionRow
-from party_node.seal import Seal
-from protocol import ring, sharing
 from protocol.errors import SottoError
-from protocol.functionalities import Answer
-from protocol.letters import Letter, parse
-from protocol.ring import Ring
-from protocol.sealed import Unsealed
-from protocol.secret import SEED_BYTES
-from protocol.session import Session
+from protocol.letters import parse
 from protocol.spec import SessionSpec
 from protocol.states import Outcome, State
 
@@ -41,6 +34,8 @@ class SessionView(TypedDict):
     parties: list[str]
     elapsed_s: float | None
     abort: EndingView | None
+    n: NotRequired[int]  # of a referendum with an answer: ballots that were counted,
+    T: NotRequired[int]  # and how many of them had to say yes
 
 
 def open_journal(config: NodeConfig | CoordinatorConfig) -> Journal:
@@ -83,16 +78,18 @@ def session_view(row: SessionRow) -> SessionView:
     """A session of the journal as data."""
     spec, outcome = spec_of(row), row.outcome
     answer = None if outcome is None or outcome.state is not State.COMPLETED else outcome.answer
-    return {
+    inputs = [] if outcome is None else list(outcome.inputs)
+    view: SessionView = {
         "session": row.id,
         "function": spec.function.name,
         "state": str(row.state),
         "result": None if answer is None else answer.text(),
-        "inputs": [] if outcome is None else list(outcome.inputs),
+        "inputs": inputs,
         "parties": list(spec.members),
         "elapsed_s": None if row.ended is None else (row.ended - row.joined) / 1000,
         "abort": ending_view(outcome),
     }
+    return view if answer is None else cast("SessionView", view | spec.function.facts(len(inputs)))
 
 
 def sessions(config: NodeConfig) -> list[SessionView]:
@@ -118,92 +115,11 @@ def result_lines(found: SessionView) -> list[str]:
     if answer is None:
         return [_state_line(found)]
     if isinstance(answer, str):
-        return [f"{found['function']} = {answer}"]
+        terms = f" (at least {found['T']} of {found['n']} ballots)" if "T" in found and "n" in found else ""
+        return [f"{found['function']} = {answer}{terms}"]
     return [f"{found['function']} = [{len(answer)} elements]", *answer]
 
 
 def _state_line(found: SessionView) -> str:
     ending = found["abort"]
     return found["state"] if ending is None else f"{found['state']}: {ending['reason']}, {ending['detail']}"
-
-
-# -- replay: what a node sent, held and learned --------------------------------------------------------
-
-
-def replay(config: NodeConfig, prefix: str) -> dict[str, Any]:
-    """Run a session again from its journal, and note the share that each letter carried."""
-    journal = open_journal(config)
-    row = find(journal.sessions(), prefix)
-    if row.seed is None:
-        raise SottoError(
-            f"the secrets of session {row.id[:12]} are deleted",
-            "only with `keep_sessions` in the config does a journal keep them after the end",
-        )
-    spec = spec_of(row)
-    seal = Seal(row.id, config.name, row.seed, bytes)
-    opened: dict[tuple[str, str], Unsealed] = {}
-
-    def unseal(letter: Letter, view: bytes) -> Unsealed:
-        opened[letter.step, letter.sender] = seal.unseal(letter, view)
-        return opened[letter.step, letter.sender]
-
-    value = journal.value(row.id)
-    machine = Session(spec, row.id, config.name, row.seed, value, unseal, seal.usable)
-    letters = machine.join(seal.public_key, row.joined)
-    for at, payload in journal.arrivals(row.id):
-        letters += machine.receive(parse(payload), at) if payload else machine.tick(at)
-    shape = machine.shape
-    sent = {
-        letter.to: letter.seed.expand(shape) if letter.seed else ring.from_bytes(letter.body, shape)
-        for letter in letters
-        if letter.step == "share"
-    }
-    own = None if value is None else value - sum(sent.values(), start=value * 0)
-    held = {
-        sender: each.seed.expand(shape) if each.seed else ring.from_bytes(each.body, shape)
-        for (step, sender), each in opened.items()
-        if step == "share"
-    }
-    learned = {
-        sender: ring.from_bytes(each.body[SEED_BYTES:], shape)
-        for (step, sender), each in opened.items()
-        if step == "reveal"
-    }
-    outcome = machine.outcome
-    return {
-        "session": row.id,
-        "party": config.name,
-        "input": None if value is None else Answer(ring.to_signed(value), spec.function.decimals).text(),
-        "sent": _shown(sent),
-        "kept": None if own is None else _numbers(own),
-        "held": _shown(held),
-        "output": _numbers(_output(held, own, outcome, config.name)) if held else None,
-        "learned": _shown(learned),
-        "result": None if outcome.answer is None else outcome.answer.text(),
-    }
-
-
-def _output(held: dict[str, Ring], own: Ring | None, outcome: Outcome, me: str) -> Ring:
-    """A compute party's own output share: what it holds of the inputs that count."""
-    every = held if own is None else {**held, me: own}
-    return sharing.reconstruct((every[name] for name in outcome.inputs), next(iter(held.values())).shape)
-
-
-def _numbers(elements: Ring) -> str | list[str]:
-    return str(int(elements)) if elements.ndim == 0 else [str(each) for each in elements.tolist()]
-
-
-def _shown(shares: dict[str, Ring]) -> dict[str, str | list[str]]:
-    return {name: _numbers(elements) for name, elements in shares.items()}
-
-
-def replay_lines(found: dict[str, Any]) -> list[str]:
-    """A replay for people."""
-    lines = [f"{found['party']} in session {found['session'][:12]}"]
-    for key in ("input", "kept", "sent", "held", "output", "learned", "result"):
-        value = found[key]
-        if isinstance(value, dict):
-            lines += [f"{key:8} {name}: {each}" for name, each in value.items()]
-        elif value is not None:
-            lines.append(f"{key:8} {value}")
-    return lines

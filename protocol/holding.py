@@ -5,9 +5,12 @@ It computes and knows no state: `session.py` says when.  Nothing here outlives t
 
 from __future__ import annotations
 
+import numpy as np
+
 from protocol import opening, ring, sharing
+from protocol.bits import Bits
 from protocol.errors import LocalProtocolError
-from protocol.functionalities import FixedPoint
+from protocol.functionalities import Functionality
 from protocol.letters import Letter
 from protocol.messages import MalformedError, Step
 from protocol.ring import Ring
@@ -19,8 +22,11 @@ from protocol.sharing import Share
 class Holding:
     """What one party holds.  `begin` must come before everything but `input_shape`."""
 
-    def __init__(self, me: str, function: FixedPoint, seed: Seed, value: Ring | None, unseal: Unseal) -> None:
-        self._me, self._function, self._seed, self._value = me, function, seed, value
+    def __init__(
+        self, me: str, function: Functionality, seed: Seed, value: Ring | None, unseal: Unseal
+    ) -> None:
+        self._me, self._group, self._seed, self._value = me, function.group, seed, value
+        self._largest = np.uint64(function.largest)
         self._open = unseal
         self._view = b""
         self._shape: tuple[int, ...] = ()
@@ -51,10 +57,17 @@ class Holding:
         if self._value is None:
             raise LocalProtocolError("an input party without an input has joined")
         explicit = self._me if self._me in compute else compute[turn % len(compute)]
-        shares = sharing.split(self._value, compute, explicit, self._seed.derive("split", self._view))
+        seed = self._seed.derive("split", self._view)
+        shares = sharing.split(self._value, compute, explicit, seed, self._group)
         if self._me in shares:
             self._shares[self._me] = shares.pop(self._me)
-        return [_share_letter(holder, share) for holder, share in shares.items()]
+        return [self._share_letter(holder, share) for holder, share in shares.items()]
+
+    def _share_letter(self, holder: str, share: Share) -> Outgoing:
+        if isinstance(share.content, Seed):
+            return Outgoing(Step.SHARE, holder, recipients=(holder,), seed=share.content, view=self._view)
+        body = ring.to_bytes(share.content)
+        return Outgoing(Step.SHARE, holder, body, recipients=(holder,), view=self._view)
 
     # -- others' inputs ------------------------------------------------------------------------------
 
@@ -73,11 +86,17 @@ class Holding:
 
     # -- the output ----------------------------------------------------------------------------------
 
-    def commit(self, inputs: tuple[str, ...]) -> bytes:
-        """Compute our output share over these inputs; returns the commitment to it."""
-        shares = (self._shares[name] for name in inputs)
-        self._output = self._function.aggregate(shares, self._shape)
-        self._inputs = inputs
+    def bits(self, inputs: tuple[str, ...]) -> Bits:
+        """Our shares of these inputs, one bit of each; what else a share may hold does not count."""
+        words = [self._shares[name].elements(()) for name in inputs]
+        return Bits.from_bools((np.array(words, dtype=np.uint64) & np.uint64(1)).astype(np.bool_))
+
+    def commit(self, inputs: tuple[str, ...], output: Ring | None = None) -> bytes:
+        """Keep our output share over these inputs, by default that of their sum; returns the commitment."""
+        if output is None:
+            shares = (self._shares[name] for name in inputs)
+            output = sharing.add(shares, self._shape, self._group)
+        self._output, self._inputs = output, inputs
         return opening.commit(self._view, self._me, inputs, self._opening())
 
     def reveal(
@@ -88,7 +107,8 @@ class Holding:
         if keep and self._output is not None:
             self._opened[self._me] = self._output
         return [
-            Outgoing(Step.REVEAL, to, body, recipients, opened=opened) for to, recipients in groups.items()
+            Outgoing(Step.REVEAL, to, body, recipients, opened=opened, view=self._view)
+            for to, recipients in groups.items()
         ]
 
     def _opening(self) -> bytes:
@@ -105,18 +125,16 @@ class Holding:
         raw = self._open(letter, self._view).body
         sender = letter.sender
         output = opening.verify(commitment, self._view, sender, inputs, raw, self._shape)
+        if (output > self._largest).any():
+            raise MalformedError(
+                f"the output share of {sender} is more than the function's answer has bits for"
+            )
         self._opened[sender] = output
 
     def total(self) -> Ring:
         """The output shares, put together."""
-        return sharing.reconstruct(self._opened.values(), self._shape)
+        return sharing.reconstruct(self._opened.values(), self._shape, self._group)
 
     def forget(self) -> None:
         """Nothing secret outlives the session; what must be sent again lies sealed in the outbox."""
         self._shares, self._opened, self._output, self._value = {}, {}, None, None
-
-
-def _share_letter(holder: str, share: Share) -> Outgoing:
-    if isinstance(share.content, Seed):
-        return Outgoing(Step.SHARE, holder, recipients=(holder,), seed=share.content)
-    return Outgoing(Step.SHARE, holder, ring.to_bytes(share.content), recipients=(holder,))

@@ -1,6 +1,6 @@
 """Letters: how a statement or a sealed body is addressed, framed, cut into parts and put together again.
 
-A letter is addressed by (session, step, sender, to).  One MQTT payload carries one part of it:
+A letter is addressed by (session, step, round, sender, to).  One MQTT payload carries one part of it:
 
     signature (64 bytes) | length of header (4 bytes, big endian) | header (canonical JSON) | body
 
@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from protocol.messages import SEALED, MalformedError, Statement, Step, Strict
+from protocol.messages import IN_ROUNDS, MOST_ROUNDS, SEALED, MalformedError, Statement, Step, Strict, stage
 from protocol.names import RESERVED, Name, is_name
 from protocol.transcript import digest
 
@@ -48,11 +48,12 @@ class Slot(Strict):
 
 
 class Header(Statement):
-    """Where a part belongs.  The topic repeats session, step, sender, to and part, and must agree."""
+    """Where a part belongs.  The topic repeats session, stage, sender, to and part, and must agree."""
 
     version: Literal[1] = 1
     session: SessionId
     step: Step
+    round: int = Field(default=0, ge=0, le=MOST_ROUNDS)  # from 1 in steps that have rounds, else 0
     sender: Name
     to: Audience
     part: int = Field(default=0, ge=0, lt=MOST_PARTS)
@@ -63,9 +64,16 @@ class Header(Statement):
     def _parts_fit(self) -> Self:
         if self.part >= self.parts:
             raise ValueError(f"part {self.part} of {self.parts}")
+        if bool(self.round) != (self.step in IN_ROUNDS):
+            raise ValueError(f"round {self.round} of {self.step}")
         if bool(self.slots) != (self.step in SEALED and self.part == 0):
             raise ValueError("slots stand in the first part of a sealed letter, and nowhere else")
         return self
+
+    @property
+    def stage(self) -> str:
+        """Step and round in one word."""
+        return stage(self.step, self.round)
 
 
 @dataclass(frozen=True)
@@ -84,11 +92,17 @@ class Letter:
 
     session: str
     step: Step
+    round: int
     sender: str
     to: str
     slots: tuple[Slot, ...]
     chunks: tuple[bytes, ...] = field(repr=False)
     digest: bytes
+
+    @property
+    def stage(self) -> str:
+        """Step and round in one word."""
+        return stage(self.step, self.round)
 
     @property
     def body(self) -> bytes:
@@ -127,7 +141,7 @@ def cut(body: bytes) -> Iterator[bytes]:
         yield body[start : start + PART_BYTES]
 
 
-Address = tuple[Step, str, str]  # step, sender, to
+Address = tuple[str, str, str]  # stage, sender, to
 
 
 class Assembler:
@@ -141,7 +155,7 @@ class Assembler:
     def add(self, part: Part) -> Letter | None:
         """The letter that `part` completes, or None.  `conflicts` has been asked before."""
         header = part.header
-        address = (header.step, header.sender, header.to)
+        address = (header.stage, header.sender, header.to)
         if (address, header.part) in self._seen:
             return None
         self._seen[address, header.part] = part.digest
@@ -155,6 +169,7 @@ class Assembler:
         return Letter(
             header.session,
             header.step,
+            header.round,
             header.sender,
             header.to,
             ordered[0].header.slots,
@@ -165,12 +180,12 @@ class Assembler:
     def knows(self, part: Part) -> bool:
         """True for a repetition, byte by byte, of something that has been added."""
         header = part.header
-        return self._seen.get(((header.step, header.sender, header.to), header.part)) == part.digest
+        return self._seen.get(((header.stage, header.sender, header.to), header.part)) == part.digest
 
     def conflicts(self, part: Part) -> bool:
         """True if the sender has signed something else under this address: the same part with other
         bytes, or a letter cut into another number of parts."""
         header = part.header
-        address = (header.step, header.sender, header.to)
+        address = (header.stage, header.sender, header.to)
         known = self._seen.get((address, header.part), part.digest)
         return known != part.digest or self._counts.get(address, header.parts) != header.parts

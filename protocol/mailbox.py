@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import TypeVar
 
 from protocol.errors import RemoteProtocolError
@@ -15,11 +16,14 @@ from protocol.messages import (
     Confirm,
     Join,
     MalformedError,
+    Masked,
+    Opened,
     PublicResult,
     Received,
     Refuse,
     Statement,
     Step,
+    stage,
 )
 from protocol.spec import SessionSpec
 
@@ -30,6 +34,8 @@ STATEMENTS: dict[Step, type[Statement]] = {
     Step.REFUSE: Refuse,
     Step.BEGIN: Begin,
     Step.RECEIVED: Received,
+    Step.MASKED: Masked,
+    Step.OPENED: Opened,
     Step.COMMIT: Commit,
     Step.CONFIRM: Confirm,
     Step.RESULT: PublicResult,
@@ -42,21 +48,26 @@ class ContradictionError(RemoteProtocolError):
     """A party has signed two different letters under one address."""
 
 
-def senders(spec: SessionSpec, step: Step) -> tuple[str, ...]:
+def senders(spec: SessionSpec, step: Step) -> Collection[str]:
     """Who may send this step."""
-    members = tuple(spec.members)
-    return {
-        Step.JOIN: members,
-        Step.REFUSE: members,
+    if step is Step.ABORT:
+        return {*spec.members, spec.coordinator}
+    computing = spec.compute if spec.function.interactive else ()
+    allowed: dict[Step, Collection[str]] = {
+        Step.JOIN: spec.members,
+        Step.REFUSE: spec.members,
+        Step.CORRELATE: computing,
         Step.BEGIN: (spec.leader,),
-        Step.SHARE: spec.inputs,
+        Step.SHARE: spec.input_set,
         Step.RECEIVED: spec.compute,
+        Step.MASKED: computing[1:],
+        Step.OPENED: computing[:1],
         Step.COMMIT: spec.compute,
         Step.REVEAL: spec.compute,
         Step.CONFIRM: spec.results,
         Step.RESULT: spec.results,
-        Step.ABORT: (*members, spec.coordinator),
-    }.get(step, ())
+    }
+    return allowed.get(step, ())
 
 
 def audience(spec: SessionSpec, step: Step, sender: str, reader: str) -> str:
@@ -68,8 +79,12 @@ def audience(spec: SessionSpec, step: Step, sender: str, reader: str) -> str:
     match step:
         case Step.JOIN:
             return ALL if sender in spec.compute else COMPUTE
-        case Step.SHARE:
+        case Step.SHARE | Step.CORRELATE:
             return reader
+        case Step.MASKED:
+            return spec.leader  # who adds them up; the others get the sum
+        case Step.OPENED:
+            return COMPUTE
         case Step.REVEAL:
             return ALL if spec.reveal_to_all else reader
     return ALL
@@ -81,8 +96,8 @@ class Mailbox:
     def __init__(self, spec: SessionSpec, session: str, me: str) -> None:
         self._spec, self._session, self._me = spec, session, me
         self._assembler = Assembler()
-        self._statements: dict[Step, dict[str, Statement]] = {}  # step → sender → statement
-        self._sealed: dict[tuple[Step, str], Letter] = {}
+        self._statements: dict[str, dict[str, Statement]] = {}  # stage → sender → statement
+        self._sealed: dict[str, dict[str, Letter]] = {}  # stage → sender → letter, as they came
 
     def add(self, part: Part) -> None:
         """Take in a part whose signature has been checked.
@@ -95,11 +110,11 @@ class Mailbox:
         expected = audience(self._spec, step, sender, self._me)
         ours = sender == self._me and step is not Step.ABORT  # a coordinator may cancel from elsewhere
         if ours or sender not in senders(self._spec, step) or header.to != expected:
-            raise MalformedError(f"{step} from {sender} to {header.to} is not expected here")
+            raise MalformedError(f"{header.stage} from {sender} to {header.to} is not expected here")
         if self._assembler.conflicts(part):
             if sender not in self._spec.members:  # a coordinator's first word stands
                 raise MalformedError(f"a second, different {step} from {sender}")
-            raise ContradictionError(f"two different {step} letters from {sender}", sender)
+            raise ContradictionError(f"two different {header.stage} letters from {sender}", sender)
         if letter := self._assembler.add(part):
             self._accept(letter)
 
@@ -110,7 +125,7 @@ class Mailbox:
     def _accept(self, letter: Letter) -> None:
         step, sender = letter.step, letter.sender
         if step in SEALED:
-            self._sealed[step, sender] = letter
+            self._sealed.setdefault(letter.stage, {})[sender] = letter
             return
         try:
             statement = STATEMENTS[step].decode(letter.body)
@@ -119,28 +134,36 @@ class Mailbox:
             if sender in self._spec.needed:
                 raise RemoteProtocolError(error.message, sender) from None
         else:
-            self._statements.setdefault(step, {})[sender] = statement
+            self._statements.setdefault(letter.stage, {})[sender] = statement
 
-    def put(self, step: Step, statement: Statement) -> None:
+    def put(self, step: Step, statement: Statement, round_: int = 0) -> None:
         """Our own statement lies beside the others'."""
-        self._statements.setdefault(step, {})[self._me] = statement
+        self._statements.setdefault(stage(step, round_), {})[self._me] = statement
 
-    def statements(self, kind: type[S], names: Iterable[str]) -> dict[str, S]:
+    def statements(self, kind: type[S], names: Iterable[str], round_: int = 0) -> dict[str, S]:
         """The statements of one kind that are here, by sender, in the order of `names`."""
-        here = self._statements.get(STEPS[kind])
+        here = self._statements.get(stage(STEPS[kind], round_))
         if not here:
             return {}
         found = ((name, here.get(name)) for name in names)
         return {name: each for name, each in found if isinstance(each, kind)}
 
-    def sealed(self, step: Step, sender: str) -> Letter | None:
+    def sealed(self, step: Step, sender: str, round_: int = 0) -> Letter | None:
         """A sealed letter, if it is here and complete."""
-        return self._sealed.get((step, sender))
+        return self._sealed.get(stage(step, round_), {}).get(sender)
 
-    def lacks(self, step: Step, sender: str) -> bool:
+    def since(self, step: Step, number: int) -> list[Letter]:
+        """The sealed letters of a step, in the order in which they came, without the first `number`."""
+        return list(islice(self._sealed.get(step, {}).values(), number, None))
+
+    def count(self, *steps: Step) -> int:
+        """How many statements of these steps are here."""
+        return sum(len(self._statements.get(step, {})) for step in steps)
+
+    def lacks(self, stage_: str, sender: str) -> bool:
         """True while this letter of somebody else's has not come."""
-        here = self._statements.get(step, {})
-        return sender != self._me and sender not in here and (step, sender) not in self._sealed
+        here = self._statements.get(stage_, {})
+        return sender != self._me and sender not in here and sender not in self._sealed.get(stage_, {})
 
     def forget(self) -> None:
         """Drop everything that was sealed to us."""

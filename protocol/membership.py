@@ -1,10 +1,13 @@
-"""Who takes part: the first compute party freezes the joins, and everybody checks what it froze."""
+"""Who takes part, and whose inputs count.
+
+The first compute party freezes the joins, and everybody checks what it froze.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from protocol.messages import Abort, AbortReason, Begin, Join, Refuse
+from protocol.messages import Abort, AbortReason, Begin, Join, Received, Refuse
 from protocol.spec import SessionSpec
 from protocol.transcript import digest
 
@@ -31,12 +34,17 @@ def freeze(
         return None
     if silent := tuple(name for name in spec.needed if name in absent):
         return Abort.of(AbortReason.NEVER_JOINED, f"{_names(silent)} never joined", silent)
-    inputs = [name for name in spec.inputs if name in joins]
+    misfits = [name for name in spec.inputs if name in joins and not _takes(spec, joins[name].shape)]
+    if spoiling := [name for name in spec.needed if name in misfits]:
+        detail = f"{spoiling[0]} brings {describe(joins[spoiling[0]].shape)}, {_wanted(spec)}"
+        return Abort.of(AbortReason.SHAPES_DIFFER, detail, culprit=spoiling[0])
+    inputs = [name for name in spec.inputs if name in joins and name not in misfits]
     if len(inputs) < spec.min_inputs:
         silent = tuple(name for name in spec.inputs if name in absent)
-        detail = f"{len(inputs)} of at least {spec.min_inputs} inputs; {_names(silent)} never joined"
-        if refused:
-            detail += f"; {_names(refused)} refused"
+        detail = f"{len(inputs)} of at least {spec.min_inputs} inputs"
+        detail += f"; {_names(silent)} never joined" if silent else ""
+        detail += f"; {_names(refused)} refused" if refused else ""
+        detail += f"; {_names(misfits)} brought something else, {_wanted(spec)}" if misfits else ""
         return Abort.of(AbortReason.NEVER_JOINED, detail, silent)
     shapes = {name: joins[name].shape for name in inputs}
     if len(set(shapes.values())) > 1:
@@ -46,7 +54,9 @@ def freeze(
     if shape is None:
         detail = f"{inputs[0]} joined as an input party and brings no input"
         return Abort.of(AbortReason.INVALID_MESSAGE, detail, culprit=inputs[0])
-    frozen = {name: join_digest(name, joins[name]) for name in spec.members if name in joins}
+    # One who brings what the function cannot take is left out like one who stayed away.
+    counted_in = [name for name in spec.members if name in joins and name not in misfits]
+    frozen = {name: join_digest(name, joins[name]) for name in counted_in}
     return Begin(joins=frozen, shape=shape)
 
 
@@ -73,9 +83,33 @@ def flaw(spec: SessionSpec, begin: Begin, me: str, shape: tuple[int, ...] | None
     inputs = [name for name in spec.inputs if name in begin.joins]
     if len(inputs) < spec.min_inputs:
         return f"begin with {len(inputs)} inputs, expected at least {spec.min_inputs}"
+    if not _takes(spec, begin.shape):
+        return f"begin for inputs of {describe(begin.shape)}, {_wanted(spec)}"
     if me in inputs and begin.shape != shape:
         return f"begin for inputs of {describe(begin.shape)}, ours is {describe(shape)}"
     return ""
+
+
+def fits(spec: SessionSpec, joined: tuple[str, ...], received: Received) -> bool:
+    """Whether a compute party's list names inputs of the begin, in order; only a full one may commit."""
+    ordered = tuple(name for name in joined if name in received.inputs)
+    early = received.commitment is not None
+    return received.inputs == ordered and not (early and (ordered != joined or spec.function.interactive))
+
+
+def counted(joined: tuple[str, ...], received: Iterable[Received]) -> tuple[str, ...]:
+    """The inputs that every compute party holds."""
+    common = set.intersection(*(set(each.inputs) for each in received))
+    return tuple(name for name in joined if name in common)
+
+
+def _takes(spec: SessionSpec, shape: tuple[int, ...] | None) -> bool:
+    """Whether the function can take inputs of this shape."""
+    return spec.function.shape in (None, shape)
+
+
+def _wanted(spec: SessionSpec) -> str:
+    return f"{spec.function.name} takes {describe(spec.function.shape)}"
 
 
 def describe(shape: tuple[int, ...] | None) -> str:

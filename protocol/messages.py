@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import SottoError
 from protocol.names import Name
@@ -18,6 +18,9 @@ from protocol.transcript import DIGEST_BYTES
 
 Digest = Annotated[bytes, Field(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
 MOST_DETAIL = 500  # characters
+MOST_STAGES = 32  # of one request
+MOST_SETUPS = 4  # that a join may name for one peer
+SetupId = Annotated[bytes, Field(min_length=16, max_length=16)]
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_ELEMENTS)], ...], Field(max_length=1)]
 
 
@@ -60,9 +63,12 @@ class Step(StrEnum):
     ANNOUNCE = "announce"
     JOIN = "join"
     REFUSE = "refuse"
+    CORRELATE = "correlate"
     BEGIN = "begin"
     SHARE = "share"
     RECEIVED = "received"
+    MASKED = "masked"
+    OPENED = "opened"
     COMMIT = "commit"
     REVEAL = "reveal"
     CONFIRM = "confirm"
@@ -71,7 +77,31 @@ class Step(StrEnum):
     REQUEST = "request"
 
 
-SEALED = frozenset({Step.SHARE, Step.REVEAL})  # every other letter is signed, and readable by its audience
+# Every other letter is signed, and readable by its audience.
+SEALED = frozenset({Step.CORRELATE, Step.SHARE, Step.REVEAL})
+IN_ROUNDS = frozenset({Step.CORRELATE, Step.MASKED, Step.OPENED})  # sent once a round, numbered from 1
+MOST_ROUNDS = 255
+
+
+def stage(step: Step, round_: int = 0) -> str:
+    """A step, with its round if it has rounds: `share`, `masked-3`."""
+    return f"{step}-{round_}" if round_ else str(step)
+
+
+STAGES = frozenset(
+    stage(step, round_)
+    for step in Step
+    for round_ in (range(1, MOST_ROUNDS + 1) if step in IN_ROUNDS else (0,))
+)
+
+
+def _is_stage(name: str) -> str:
+    if name not in STAGES:
+        raise ValueError("not a step, with its round if it has rounds")
+    return name
+
+
+Stage = Annotated[str, AfterValidator(_is_stage)]
 
 
 class RefusalCode(StrEnum):
@@ -100,10 +130,16 @@ class AbortReason(StrEnum):
 
 
 class Join(Statement):
-    """I take part: a fresh sealing key for this session, and the shape of my input (null if I bring none)."""
+    """I take part: a fresh sealing key for this session, and the shape of my input (null if I bring none).
+
+    A compute party of a function that needs rounds adds its point for base oblivious transfers, and the
+    ids of those that it has still kept from earlier sessions with each of its peers.
+    """
 
     sealing_key: bytes = Field(min_length=1216, max_length=1216)  # ML-KEM-768 (1184) and X25519 (32)
     shape: Shape | None
+    offer: Annotated[bytes, Field(min_length=32, max_length=32)] | None
+    setups: dict[Name, Annotated[tuple[SetupId, ...], Field(min_length=1, max_length=MOST_SETUPS)]]
 
 
 class Refuse(Statement):
@@ -120,18 +156,36 @@ class Begin(Statement):
 
 
 class Received(Statement):
-    """The inputs of which I hold complete shares; where these are all, my commitment comes along."""
+    """The inputs of which I hold complete shares.
+
+    Where these are all, and the function needs no rounds, my commitment comes along.
+    """
 
     view: Digest
     inputs: tuple[Name, ...]
     commitment: Digest | None
 
 
+class Masked(Statement):
+    """My shares of what the gates of one round open, packed bits: to the leader."""
+
+    view: Digest
+    bits: bytes
+
+
+class Opened(Statement):
+    """What they add up to: from the leader to the compute parties."""
+
+    view: Digest
+    bits: bytes
+
+
 class Commit(Statement):
-    """My commitment to my output share over exactly these inputs."""
+    """My commitment to my output share over exactly these inputs; after rounds, also what was opened."""
 
     view: Digest
     inputs: tuple[Name, ...]
+    opened: Digest | None
     commitment: Digest
 
 
@@ -167,6 +221,6 @@ class Abort(Statement):
 
 
 class Request(Statement):
-    """I lack these letters of yours: send them again."""
+    """I lack these letters of yours: send them again.  Each is named by its step and round: `masked-3`."""
 
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=len(Step))
+    steps: tuple[Stage, ...] = Field(min_length=1, max_length=MOST_STAGES)

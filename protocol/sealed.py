@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protocol.letters import Letter
-from protocol.messages import Step
+from protocol.messages import Step, stage
 from protocol.secret import Seed
 
 
@@ -14,7 +14,8 @@ from protocol.secret import Seed
 class Outgoing:
     """A letter to send.  Plain where `recipients` is empty; else `seed` or `body` is sealed to them.
 
-    `opened` names recipients that have shown that they hold the channel from us.
+    `round` is 0 except in steps that have rounds.  The seal opens under the same `view` alone.  `opened`
+    names recipients that have shown that they hold the channel from us.
     """
 
     step: Step
@@ -23,6 +24,13 @@ class Outgoing:
     recipients: tuple[str, ...] = ()
     seed: Seed | None = None
     opened: frozenset[str] = frozenset()
+    round: int = 0
+    view: bytes = b""
+
+    @property
+    def stage(self) -> str:
+        """Step and round in one word."""
+        return stage(self.step, self.round)
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,12 +7,12 @@ and repetition change nothing.  `states.py` holds the transitions, SPEC.md §5 t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 
 from protocol import membership, opening, ring
 from protocol.errors import RemoteProtocolError
-from protocol.functionalities import Answer
+from protocol.functionalities import Answer, Boolean
 from protocol.holding import Holding
 from protocol.letters import ALL, COMPUTE, Part
 from protocol.mailbox import ContradictionError, Mailbox
@@ -32,6 +32,7 @@ from protocol.messages import (
     Step,
 )
 from protocol.ring import Ring
+from protocol.rounds import Evaluation, NewSetup, Setups
 from protocol.sealed import Outgoing, Unseal
 from protocol.secret import Seed
 from protocol.spec import SessionSpec
@@ -52,19 +53,29 @@ class Session:
         value: Ring | None,
         unseal: Unseal,
         usable: Callable[[bytes], bool] = bool,
+        setups: Setups | None = None,
     ) -> None:
-        """`unseal` opens what is sealed to us, `usable` says whether something can be sealed to a key."""
+        """`unseal` opens what is sealed to us, `usable` says whether something can be sealed to a key.
+
+        `setups` are kept from earlier sessions with the compute parties.
+        """
         self.spec, self.id, self.me = spec, session, me
         self.state = State.ANNOUNCED
         self.view = b""  # binds every letter from SHARE on to spec, joins and begin
         self._usable = usable
         self._holding = Holding(me, spec.function, seed, value, unseal)
+        self._evaluation: Evaluation | None = None  # of a compute party, where the function needs them
+        if isinstance(spec.function, Boolean) and me in spec.compute:
+            self._evaluation = Evaluation(spec, spec.function, session, me, seed, unseal, setups or {})
         self._now = 0
         self._mail = Mailbox(spec, session, me)
         self._out: list[Outgoing] = []
         self.shape: tuple[int, ...] = ()  # of every input and of the answer, once the session has begun
         self._joined: tuple[str, ...] = ()  # input parties that are in the begin
+        self._awaited: set[str] = set()  # those whose share letter has not come
+        self._shares_seen = 0
         self._join_digests: dict[str, bytes] = {}
+        self._sealable: dict[str, bool] = {}  # whose sealing key has been looked at, and is one
         self._included: tuple[str, ...] = ()
         self._checked: set[str] = set()  # compute parties whose list of inputs is in order
         self._commitments: dict[str, bytes] = {}
@@ -91,7 +102,8 @@ class Session:
         shape = self._holding.input_shape
         to = ALL if self.me in self.spec.compute else COMPUTE
         self._enter(State.JOINED)
-        self._say(Step.JOIN, Join(sealing_key=sealing_key, shape=shape), to)
+        offer, setups = (None, {}) if self._evaluation is None else self._evaluation.offers
+        self._say(Step.JOIN, Join(sealing_key=sealing_key, shape=shape, offer=offer, setups=setups), to)
         return self._advance(now)
 
     def refuse(self, code: RefusalCode, detail: str) -> list[Outgoing]:
@@ -120,6 +132,10 @@ class Session:
         self._forget()
         return self._take()
 
+    def new_setups(self) -> list[NewSetup]:
+        """What was made since the last call, for later sessions."""
+        return [] if self._evaluation is None else self._evaluation.new_setups()
+
     def knows(self, part: Part) -> bool:
         """True for a part that is here already, byte by byte: its signature need not be checked again."""
         return self._mail.knows(part)
@@ -139,9 +155,9 @@ class Session:
         """Those without whom there is no answer close first, and the others hear from them why."""
         return self.spec.close_by + (0 if self.me in self.spec.needed else LINGER)
 
-    def waiting_for(self) -> list[tuple[Step, str]]:
-        """The letters that we cannot go on without: (step, sender)."""
-        return [(step, sender) for step, sender in self._wanted() if self._mail.lacks(step, sender)]
+    def waiting_for(self) -> list[tuple[str, str]]:
+        """The letters that we cannot go on without: (stage, sender)."""
+        return [(stage, sender) for stage, sender in self._wanted() if self._mail.lacks(stage, sender)]
 
     def sealing_key(self, party: str) -> bytes:
         """The key that `party` gave when it joined."""
@@ -171,6 +187,7 @@ class Session:
             State.CONFIRMING: self._confirming,
         }
         self._heed_aborts()
+        self._prepare()
         before = None
         while self.state in steps and self.state is not before:
             before = self.state
@@ -184,37 +201,52 @@ class Session:
     def _enter(self, state: State) -> None:
         self.state = check(self.state, state)
 
-    def _joining(self) -> None:
-        spec = self.spec
-        joins, refusals = (
-            self._mail.statements(Join, spec.members),
-            self._mail.statements(Refuse, spec.members),
-        )
-        if self.me == spec.leader and not self._mail.statements(Begin, [self.me]):
-            match membership.freeze(spec, joins, refusals, self._now):
-                case None:
-                    return None
-                case Abort() as abort:
-                    return self._abort(abort.reason, abort.detail, abort.silent, abort.culprit)
-                case begin:
-                    self._say(Step.BEGIN, begin)
-        elif spec.leader in refusals:
-            detail = f"{spec.leader} refused ({refusals[spec.leader].code})"
-            return self._abort(AbortReason.REFUSED, detail, tell=False)
-        begins = self._mail.statements(Begin, [spec.leader])
-        if not begins:
-            if self._now >= spec.share_by:
-                self._abort(AbortReason.TIMEOUT, f"{spec.leader} sent no begin", (spec.leader,))
-            return None
-        return self._begin(begins[spec.leader], joins)
+    def _prepare(self) -> None:
+        """Make triples with each compute party that has joined, whether or not the session has begun."""
+        if self._evaluation is None or self._evaluation.prepared or self.over:
+            return
+        joins = self._mail.statements(Join, self.spec.compute)
+        own = joins.pop(self.me)
+        joins = {name: join for name, join in joins.items() if self._can_seal_to(name)}
+        try:
+            self._out += self._evaluation.prepare(joins, own, self._mail)
+        except RemoteProtocolError as error:
+            self._abort(AbortReason.INVALID_MESSAGE, error.message, culprit=error.culprit)
 
-    def _begin(self, begin: Begin, joins: Mapping[str, Join]) -> None:
+    def _joining(self) -> None:
+        leader = self.spec.leader
+        if self.me == leader and not self._mail.count(Step.BEGIN):
+            self._freeze()
+        begin = self._mail.statements(Begin, [leader]).get(leader)
+        refusal = self._mail.statements(Refuse, [leader]).get(leader)
+        if begin is not None:
+            self._begin(begin)
+        elif refusal is not None:
+            self._abort(AbortReason.REFUSED, f"{leader} refused ({refusal.code})", tell=False)
+        elif self.me != leader and self._now >= self.spec.share_by:
+            self._abort(AbortReason.TIMEOUT, f"{leader} sent no begin", (leader,))
+
+    def _freeze(self) -> None:
+        """Say who takes part, once that can be said; until then an answer more changes nothing."""
+        refused = self._mail.count(Step.REFUSE)
+        outstanding = len(self.spec.members) - self._mail.count(Step.JOIN) - refused
+        if outstanding and not refused and self._now < self.spec.join_by:
+            return
+        joins = self._mail.statements(Join, self.spec.members)
+        refusals = self._mail.statements(Refuse, self.spec.members)
+        match membership.freeze(self.spec, joins, refusals, self._now):
+            case Abort() as abort:
+                self._abort(abort.reason, abort.detail, abort.silent, abort.culprit)
+            case Begin() as begin:
+                self._say(Step.BEGIN, begin)
+
+    def _begin(self, begin: Begin) -> None:
         """Check the frozen membership against what we saw; from here on all is bound to the view."""
         if self.me not in begin.joins:
             return self._abort(AbortReason.LEFT_OUT, "the session began without us", tell=False)
         if flaw := membership.flaw(self.spec, begin, self.me, self._holding.input_shape):
             return self._abort(AbortReason.INVALID_MESSAGE, flaw, culprit=self.spec.leader)
-        for party, join in joins.items():
+        for party, join in self._mail.statements(Join, self.spec.members).items():
             if party not in self._join_digests:
                 self._join_digests[party] = membership.join_digest(party, join)
             if begin.joins.get(party, self._join_digests[party]) != self._join_digests[party]:
@@ -224,17 +256,23 @@ class Session:
         if any(self._mail.lacks(Step.JOIN, party) for party in correspondents):
             return None
         for party in correspondents:
-            if not self._usable(self.sealing_key(party)):
+            if not self._can_seal_to(party):
                 detail = f"{party} joined with a sealing key that is none"
                 return self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=party)
         self.view = membership.view_digest(self.id, begin)
         self.shape = begin.shape
         self._joined = tuple(name for name in self.spec.inputs if name in begin.joins)
+        self._awaited = {name for name in self._joined if name != self.me}
         self._holding.begin(self.view, self.shape)
         self._enter(State.SHARING)
         if self.me in self._joined:
             self._out += self._holding.split(self.spec.compute, self.spec.inputs.index(self.me))
         return None
+
+    def _can_seal_to(self, party: str) -> bool:
+        if party not in self._sealable:
+            self._sealable[party] = self._usable(self.sealing_key(party))
+        return self._sealable[party]
 
     def _correspondents(self) -> tuple[str, ...]:
         """Those to whom we may have to seal something, or whose join we must have checked."""
@@ -244,10 +282,9 @@ class Session:
         if self.me not in self.spec.compute:
             return self._enter(State.COMPUTING)
         self._open_shares()
-        complete = tuple(name for name in self._joined if self._holding.holds(name))
-        outstanding = any(self._mail.lacks(Step.SHARE, name) for name in self._joined)
-        if outstanding and self._now < self.spec.share_by:
+        if self._awaited and self._now < self.spec.share_by:
             return None
+        complete = tuple(name for name in self._joined if self._holding.holds(name))
         if len(complete) < self.spec.min_inputs:
             silent = tuple(name for name in self._joined if self._mail.lacks(Step.SHARE, name))
             useless = [name for name in self._joined if name not in (*complete, *silent)]
@@ -257,64 +294,100 @@ class Session:
             return self._abort(AbortReason.TOO_FEW_INPUTS, detail, silent)
         # A linear function needs no rounds, so the commitment can travel with the list of inputs; it is
         # opened only if every compute party's list turns out to be the same.
-        commitment = self._holding.commit(complete) if complete == self._joined else None
+        at_once = complete == self._joined and self._evaluation is None
+        commitment = self._holding.commit(complete) if at_once else None
         self._say(Step.RECEIVED, Received(view=self.view, inputs=complete, commitment=commitment))
         return self._enter(State.COMPUTING)
 
     def _open_shares(self) -> None:
         """Unseal what came; a share that does not open, or has another shape, does not count."""
-        for party in self._joined:
-            letter = self._mail.sealed(Step.SHARE, party)
-            if letter is not None and not self._holding.holds(party):
+        for letter in self._mail.since(Step.SHARE, self._shares_seen):
+            self._shares_seen += 1
+            if letter.sender in self._awaited:
+                self._awaited.discard(letter.sender)
                 with suppress(MalformedError):
                     self._holding.take_share(letter)
 
     def _computing(self) -> None:
-        received = self._mail.statements(Received, self.spec.compute)
-        for party, each in received.items():
-            if party in self._checked:
-                continue
-            if each.view != self.view:
-                return self._split_view(party)
-            ordered = tuple(name for name in self._joined if name in each.inputs)
-            if each.inputs != ordered or (each.commitment is not None and ordered != self._joined):
-                detail = f"a list of received inputs that does not fit the session from {party}"
-                return self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=party)
-            self._checked.add(party)
-        if len(received) < len(self.spec.compute):
-            return None
-        common = set.intersection(*(set(each.inputs) for each in received.values()))
-        included = tuple(name for name in self._joined if name in common)
-        if len(included) < self.spec.min_inputs:
-            detail = (
-                f"{len(included)} inputs are complete everywhere, expected at least {self.spec.min_inputs}"
-            )
-            missing = [name for name in self._joined if name not in included]
-            return self._abort(AbortReason.TOO_FEW_INPUTS, f"{detail}; not those of {', '.join(missing)}")
-        commitments = {party: each.commitment for party, each in received.items() if each.commitment}
-        if len(commitments) < len(received):
-            commitments = self._second_commitments(included)
-            if len(commitments) < len(received):
-                return None
+        included = self._agreed()
+        if included is None:
+            return
+        if self._evaluation is not None and not self._evaluate(self._evaluation, included):
+            return
+        commitments = self._committed(included)
+        if commitments is None:
+            return
         self._included, self._commitments = included, commitments
         in_order = [commitments[party] for party in self.spec.compute]
         self._transcript = opening.transcript(self.view, included, in_order)
         self._enter(State.OPENING)
         if self.me in self.spec.compute:
             self._reveal()
-        return None
 
-    def _second_commitments(self, included: tuple[str, ...]) -> dict[str, bytes]:
-        """The lists differ: everyone commits again, to the inputs that are complete everywhere."""
+    def _agreed(self) -> tuple[str, ...] | None:
+        """The inputs that are complete everywhere, once every compute party has said what it holds."""
+        received = self._mail.statements(Received, self.spec.compute)
+        for party, each in received.items():
+            if party in self._checked:
+                continue
+            if each.view != self.view:
+                self._split_view(party)
+                return None
+            if not membership.fits(self.spec, self._joined, each):
+                detail = f"a list of received inputs that does not fit the session from {party}"
+                self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=party)
+                return None
+            self._checked.add(party)
+        if len(received) < len(self.spec.compute):
+            return None
+        included = membership.counted(self._joined, received.values())
+        if len(included) < self.spec.min_inputs:
+            detail = (
+                f"{len(included)} inputs are complete everywhere, expected at least {self.spec.min_inputs}"
+            )
+            missing = [name for name in self._joined if name not in included]
+            self._abort(AbortReason.TOO_FEW_INPUTS, f"{detail}; not those of {', '.join(missing)}")
+            return None
+        return included
+
+    def _evaluate(self, evaluation: Evaluation, included: tuple[str, ...]) -> bool:
+        """Compute on shares of these inputs; True once our output share is known."""
+        if not evaluation.started:
+            if not evaluation.prepared:
+                return False
+            evaluation.start(self.view, self._holding.bits(included))
+        try:
+            self._out += evaluation.compute(self._mail)
+        except RemoteProtocolError as error:
+            self._abort(AbortReason.INVALID_MESSAGE, error.message, culprit=error.culprit)
+        return evaluation.done
+
+    def _committed(self, included: tuple[str, ...]) -> dict[str, bytes] | None:
+        """Everybody's commitment: of the first lists, if they were all the same, else made anew."""
+        received = self._mail.statements(Received, self.spec.compute)
+        early = {party: each.commitment for party, each in received.items() if each.commitment}
+        if len(early) == len(received):
+            return early
         if self.me in self.spec.compute and not self._mail.statements(Commit, [self.me]):
-            commitment = self._holding.commit(included)
-            self._say(Step.COMMIT, Commit(view=self.view, inputs=included, commitment=commitment))
+            self._commit(included)
         commits = self._mail.statements(Commit, self.spec.compute)
         for party, each in commits.items():
             if each.view != self.view or each.inputs != included:
                 self._split_view(party)
-                return {}
-        return {party: each.commitment for party, each in commits.items()}
+                return None
+        if len({each.opened for each in commits.values()}) > 1:
+            detail = "the compute parties were told different openings of the gates"
+            self._abort(AbortReason.SPLIT_VIEW, detail)
+            return None
+        made = {party: each.commitment for party, each in commits.items()}
+        return made if len(made) == len(received) else None
+
+    def _commit(self, included: tuple[str, ...]) -> None:
+        opened, output = None, None
+        if self._evaluation is not None:
+            opened, output = self._evaluation.transcript(), self._evaluation.output()
+        commitment = self._holding.commit(included, output)
+        self._say(Step.COMMIT, Commit(view=self.view, inputs=included, opened=opened, commitment=commitment))
 
     def _split_view(self, party: str) -> None:
         """Somebody was told something else than we; who lied is not for us to say."""
@@ -366,8 +439,18 @@ class Session:
 
     # -- endings ---------------------------------------------------------------------------------
 
-    def _wanted(self) -> list[tuple[Step, str]]:
+    def _wanted(self) -> list[tuple[str, str]]:
         """Every letter that the present state needs, ours and those already here included."""
+        computing = self._evaluation is not None and self.state in (
+            State.JOINED,
+            State.SHARING,
+            State.COMPUTING,
+        )
+        if self._evaluation is not None and computing and (wanted := self._evaluation.wanted()):
+            return [*wanted, *self._next_letters()]
+        return self._next_letters()
+
+    def _next_letters(self) -> list[tuple[str, str]]:
         spec = self.spec
         match self.state:
             case State.JOINED if self.me == spec.leader:
@@ -425,4 +508,6 @@ class Session:
 
     def _forget(self) -> None:
         self._holding.forget()
+        if self._evaluation is not None:
+            self._evaluation.forget()
         self._mail.forget()

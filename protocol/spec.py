@@ -49,7 +49,7 @@ class SessionSpec(Statement):
             )
         if not self.created < self.join_by <= self.share_by <= self.close_by:
             raise ValueError("the times are not in order: created < join_by ≤ share_by ≤ close_by")
-        self.function.range(len(self.inputs))  # ValueError if a sum could leave the ring
+        self.function.domain(len(self.inputs))  # ValueError if the function cannot serve so many
         return self
 
     @property
@@ -61,6 +61,11 @@ class SessionSpec(Statement):
     def needed(self) -> tuple[str, ...]:
         """Compute and result parties: without any one of them there is no answer."""
         return tuple(dict.fromkeys(self.compute + self.results))
+
+    @cached_property
+    def input_set(self) -> frozenset[str]:
+        """The input parties, to look names up in."""
+        return frozenset(self.inputs)
 
     @cached_property
     def reveal_to_all(self) -> bool:

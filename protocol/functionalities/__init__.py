@@ -5,10 +5,11 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.functionalities.average import Average
-from protocol.functionalities.base import Answer, FixedPoint
+from protocol.functionalities.base import Answer, Boolean, FixedPoint, Functionality
+from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
 
-CATALOGUE: dict[str, type[FixedPoint]] = {"sum": Sum, "average": Average}
-Function = Annotated[Sum | Average, Field(discriminator="name")]
+CATALOGUE: dict[str, type[Functionality]] = {"sum": Sum, "average": Average, "referendum": Referendum}
+Function = Annotated[Sum | Average | Referendum, Field(discriminator="name")]
 
-__all__ = ["CATALOGUE", "Answer", "FixedPoint", "Function"]
+__all__ = ["CATALOGUE", "Answer", "Boolean", "FixedPoint", "Function", "Functionality"]

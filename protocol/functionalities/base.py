@@ -9,37 +9,108 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
 from protocol import encoding, sharing
+from protocol.bits import Bits
 from protocol.encoding import MOST_DECIMALS, Exact
+from protocol.gates import Circuit
 from protocol.messages import Strict
 from protocol.ring import Ring
-from protocol.sharing import Share
+from protocol.sharing import BITS, INTEGERS, Group, Share
 
 
 @dataclass(frozen=True, repr=False)
 class Answer:
     """What is opened: the exact decimals units·10^−decimals, int64[()] or int64[length].
 
-    It is for the result parties alone, so it has no repr; `text` is the one way to show it.
+    Where `words` are given, units number them.  An answer is for the result parties alone, so it has no
+    repr; `text` is the one way to show it.
     """
 
     units: NDArray[np.int64]
-    decimals: int
+    decimals: int = 0
+    words: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Answer(<redacted>, shape={self.units.shape})"
 
     def text(self) -> str | list[str]:
-        """Decimal strings with exactly `decimals` places: one, or a list for a vector."""
+        """Words, or decimal strings with exactly `decimals` places: one, or a list for a vector."""
+        if self.words:
+            return self.words[int(self.units)]
         if self.units.ndim == 0:
             return f"{encoding.from_units(int(self.units), self.decimals):f}"
         return [f"{encoding.from_units(units, self.decimals):f}" for units in self.units.tolist()]
+
+
+class Domain(NamedTuple):
+    """What each party may put in: from `lower` to `upper`, with at most `decimals` places."""
+
+    lower: Decimal
+    upper: Decimal
+    decimals: int
+
+
+class Functionality(Strict, ABC):
+    """What every function has: how an input is encoded and shared, and what comes out."""
+
+    group: ClassVar[Group]
+    interactive: ClassVar[bool] = False  # whether the compute parties need rounds
+    shape: ClassVar[tuple[int, ...] | None] = None  # of every input; None where any will do
+    largest: ClassVar[int] = 2**64 - 1  # word of an output share
+
+    @abstractmethod
+    def domain(self, inputs: int) -> Domain:
+        """What each of `inputs` parties may put in; ValueError if the function cannot serve so many."""
+
+    @abstractmethod
+    def encode(self, value: Exact, inputs: int) -> Ring:
+        """A party's own value as it is shared; InputError names the place and never the value."""
+
+    @abstractmethod
+    def decode(self, opened: Ring, inputs: int) -> Answer:
+        """The answer from the opened elements, given how many inputs were counted."""
+
+    @abstractmethod
+    def ideal(self, values: Sequence[Decimal]) -> Decimal:
+        """What a trusted party would answer for scalars; shares no code with the rest."""
+
+    def facts(self, inputs: int) -> dict[str, int]:  # noqa: ARG002 - most functions have nothing to add
+        """Public numbers that belong to an answer over so many inputs; none may depend on a value."""
+        return {}
+
+
+class Boolean(Functionality):
+    """Functions of one shared bit from each party, computed by gates on shares.
+
+    An input shared as a bit cannot be anything but 0 or 1, whatever its party sends.
+    """
+
+    group = BITS
+    interactive = True
+    shape = ()
+    largest = 1
+
+    @abstractmethod
+    def circuit(self, inputs: Bits, one: Bits) -> Circuit[Bits]:
+        """The answer's bit from the counted inputs' bits; `one` is the constant 1, shared."""
+
+    @abstractmethod
+    def most_ands(self, inputs: int) -> int:
+        """AND gates that suffice for this many inputs, and for fewer."""
+
+    def domain(self, inputs: int) -> Domain:  # noqa: ARG002 - a bit is a bit among any number
+        """0 or 1."""
+        return Domain(Decimal(0), Decimal(1), 0)
+
+    def encode(self, value: Exact, inputs: int) -> Ring:  # noqa: ARG002 - as above
+        """yes or no as 1 or 0."""
+        return encoding.ballot(value)
 
 
 def _finite(value: Decimal) -> Decimal:
@@ -51,8 +122,10 @@ def _finite(value: Decimal) -> Decimal:
 Bound = Annotated[Decimal, AfterValidator(_finite)]
 
 
-class FixedPoint(Strict, ABC):
+class FixedPoint(Functionality):
     """Functions of exact decimals whose shared part is linear: each compute party adds what it holds."""
+
+    group = INTEGERS
 
     lower: Bound | None = Field(default=None, description="smallest value a party may put in")
     upper: Bound | None = Field(default=None, description="largest value a party may put in")
@@ -79,19 +152,16 @@ class FixedPoint(Strict, ABC):
             )
         return lowest, highest
 
+    def domain(self, inputs: int) -> Domain:
+        """The bounds; where there is none, what the ring leaves to each of so many."""
+        lowest, highest = (encoding.from_units(units, self.decimals) for units in self.range(inputs))
+        return Domain(lowest, highest, self.decimals)
+
     def encode(self, value: Exact, inputs: int) -> Ring:
-        """A party's own value in the ring; InputError names the place and never the value."""
+        """A party's own value in the ring."""
         lowest, highest = self.range(inputs)
         return encoding.encode(value, decimals=self.decimals, lowest=lowest, highest=highest)
 
     def aggregate(self, shares: Iterable[Share], shape: tuple[int, ...]) -> Ring:
         """A compute party's output share from its input shares."""
         return sharing.add(shares, shape)
-
-    @abstractmethod
-    def decode(self, opened: Ring, inputs: int) -> Answer:
-        """The answer from the opened ring elements, given how many inputs were counted."""
-
-    @abstractmethod
-    def ideal(self, values: Sequence[Decimal]) -> Decimal:
-        """What a trusted party would answer for scalars; shares no code with the rest."""

@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 
 from tests.simulation.conftest import silence
-from tests.simulation.run import simulate
+from tests.simulation.judge import simulate
 from tests.simulation.schedule import generate
 
 

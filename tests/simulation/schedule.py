@@ -15,10 +15,14 @@ from protocol.messages import Step
 
 LONG = 600_000  # milliseconds; in this time every letter is asked for so often that none stays lost
 SIZES = {3: 24, 4: 24, 5: 18, 6: 10, 7: 8, 9: 6, 12: 5, 16: 3, 25: 2, 50: 0.2}  # parties: how often
+COUNTING = {2: 6, 3: 30, 4: 12, 5: 6, 7: 2, 9: 0.7, 12: 0.3, 16: 0.2, 20: 0.15}  # of them, in a referendum
 
 FAULTS = ["crash", "crash", "late", "vanish", "vanish", "leave", "cut", "reset", "replay", "gone"]
 VANISHING = [Step.JOIN, Step.BEGIN, Step.SHARE, Step.RECEIVED, Step.COMMIT, Step.REVEAL, Step.CONFIRM]
+IN_ROUNDS = [Step.CORRELATE, Step.CORRELATE, Step.MASKED, Step.OPENED]
 Roles = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # input, compute and result parties
+# Whether all of them have had a referendum before, and whether some have lost their journals since.
+Before = Literal["strangers", "acquainted", "forgetful"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ class Schedule:
     compute: tuple[str, ...]
     results: tuple[str, ...]
     min_inputs: int
-    function: Literal["sum", "average"] = "average"
+    function: Literal["sum", "average", "referendum"] = "average"
+    threshold: str = "1/2"  # of a referendum
+    before: Before = "strangers"
     length: int | None = None
     public: bool = False
     within: int = LONG
@@ -110,6 +116,11 @@ class Schedule:
     def members(self) -> tuple[str, ...]:
         """Everyone with a role."""
         return tuple(dict.fromkeys(self.inputs + self.compute + self.results))
+
+    @property
+    def votes(self) -> bool:
+        """Whether it is a referendum."""
+        return self.function == "referendum"
 
     @property
     def gone(self) -> frozenset[str]:
@@ -136,7 +147,9 @@ def generate(seed: int, largest: int = 50) -> Schedule:
     rng = random.Random(seed)
     sizes = {size: weight for size, weight in SIZES.items() if size <= largest}
     parties = tuple(f"p{number}" for number in range(rng.choices([*sizes], [*sizes.values()])[0]))
-    inputs, compute, results = _roles(rng, parties)
+    function: Literal["sum", "average", "referendum"] = rng.choice(["sum", "average", "referendum"])
+    votes = function == "referendum"
+    inputs, compute, results = _counting(rng, parties) if votes else _roles(rng, parties)
     within = rng.choice([10_000, 60_000, LONG, LONG])
     return Schedule(
         seed=seed,
@@ -144,15 +157,17 @@ def generate(seed: int, largest: int = 50) -> Schedule:
         compute=compute,
         results=results,
         min_inputs=rng.choice([len(inputs), rng.randint(1, len(inputs))]),
-        function=rng.choice(["sum", "average"]),
-        length=rng.choice([None, None, 1, 3, 40]),
+        function=function,
+        threshold=rng.choice(["1/2", "2/3", "1/1", str(rng.randint(1, len(inputs)))]),
+        before=rng.choice(["strangers", "acquainted", "forgetful"]) if votes else "strangers",
+        length=None if votes else rng.choice([None, None, 1, 3, 40]),
         public=rng.random() < 0.2,
         within=within,
-        part_bytes=rng.choice([PART_BYTES, 80]) if len(parties) < 6 else PART_BYTES,
+        part_bytes=rng.choice([PART_BYTES, 700 if votes else 80]) if len(parties) < 6 else PART_BYTES,
         lose=rng.choice([0.0, 0.0, 0.05, 0.2]),
         double=rng.choice([0.0, 0.2]),
         delay=rng.choice([0, 1, 50, 800]),
-        operations=_operations(rng, (inputs, compute, results), within),
+        operations=_operations(rng, (inputs, compute, results), within, votes),
     )
 
 
@@ -176,6 +191,20 @@ def _roles(rng: random.Random, parties: tuple[str, ...]) -> Roles:
     return some(1), some(2), some(1)
 
 
+def _counting(rng: random.Random, parties: tuple[str, ...]) -> Roles:
+    """Those who compute make triples with each other, which takes long among many: so they are few."""
+    sizes = {size: weight for size, weight in COUNTING.items() if size <= len(parties)}
+    compute = tuple(rng.sample(parties, rng.choices([*sizes], [*sizes.values()])[0]))
+    match rng.choice(["all vote", "all else vote", "some vote"]):
+        case "all vote":
+            return parties, compute, rng.choice([parties, compute])
+        case "all else vote" if len(compute) < len(parties):
+            voters = tuple(name for name in parties if name not in compute)
+            return voters, compute, rng.choice([compute, voters, (rng.choice(parties),)])
+    inputs = tuple(rng.sample(parties, rng.randint(1, len(parties))))
+    return inputs, compute, tuple(rng.sample(parties, rng.randint(1, len(parties))))
+
+
 def _who_sends(step: Step, roles: Roles) -> tuple[str, ...]:
     inputs, compute, results = roles
     senders = {
@@ -183,27 +212,30 @@ def _who_sends(step: Step, roles: Roles) -> tuple[str, ...]:
         Step.SHARE: inputs,
         Step.CONFIRM: results,
         Step.JOIN: inputs + compute,
+        Step.MASKED: compute[1:],
+        Step.OPENED: compute[:1],
     }
     return senders.get(step, compute)
 
 
-def _operations(rng: random.Random, roles: Roles, within: int) -> tuple[Operation, ...]:
+def _operations(rng: random.Random, roles: Roles, within: int, votes: bool) -> tuple[Operation, ...]:
     """Up to four faults.  Those that pass are over early, so that the time after them is enough."""
-    return tuple(_operation(rng, roles, within) for _ in range(rng.randint(0, 4)))
+    return tuple(_operation(rng, roles, within, votes) for _ in range(rng.randint(0, 4)))
 
 
-def _operation(rng: random.Random, roles: Roles, within: int) -> Operation:
+def _operation(rng: random.Random, roles: Roles, within: int, votes: bool) -> Operation:
     members = tuple(dict.fromkeys(name for role in roles for name in role))
     party, soon = rng.choice(members), within // 10
     start = rng.choice([rng.randint(0, 50), rng.randint(0, soon)])
     end = start + rng.randint(1, soon)
     match rng.choice(FAULTS):
         case "crash":
-            return Crash(rng.randint(1, 8 * len(members) ** 2), rng.random() < 0.5)
+            actions = 8 * len(members) ** 2 + 12 * len(roles[1]) ** 2 * votes
+            return Crash(rng.randint(1, actions), rng.random() < 0.5)
         case "late":
             return Late(party, rng.choice([end, None]))
         case "vanish":
-            step = rng.choice(VANISHING)
+            step = rng.choice(VANISHING + IN_ROUNDS * votes)
             party = rng.choice(_who_sends(step, roles))
             return Vanish(party, step, rng.choice([0, 0, 1, 1, 2]), rng.choice([rng.randint(1, soon), None]))
         case "leave":

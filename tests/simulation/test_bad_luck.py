@@ -16,7 +16,7 @@ from protocol.letters import ALL, Header, frame, letter_digest, parse
 from protocol.messages import AbortReason, RefusalCode, Step
 from protocol.spec import SessionSpec, session_id
 from protocol.states import State
-from tests.simulation.run import check_letters
+from tests.simulation.judge import check_letters
 from tests.support.network import COORDINATOR, START, Faults, Network
 
 RAISES: dict[str, str | list[str]] = {"alice": "3800", "bob": "2514", "carlos": "2982", "david": "3390"}

@@ -41,7 +41,7 @@ def test_a_sealing_key_that_is_none_aborts_and_names_its_sender(key: bytes) -> N
         levels = sent.topic.split("/")
         if levels[4:6] != ["join", "david"]:
             return [sent]
-        body = Join(sealing_key=key, shape=()).encode()
+        body = Join(sealing_key=key, shape=(), offer=None, setups={}).encode()
         return [post.publication(levels[3], part) for part in post.plain(levels[3], Step.JOIN, "all", body)]
 
     net.tamper = tamper
@@ -188,7 +188,10 @@ def test_a_node_starts_without_the_file_of_an_old_answer(tmp_path: Path) -> None
 
 def test_a_field_name_with_control_characters_ends_the_session_and_nothing_else() -> None:
     table = Table().start()
-    body = Commit(view=bytes(32), inputs=(), commitment=bytes(32)).encode()[:-1] + b',"\\u001b[2J":1}'
+    body = (
+        Commit(view=bytes(32), inputs=(), opened=None, commitment=bytes(32)).encode()[:-1]
+        + b',"\\u001b[2J":1}'
+    )
     table.put("alice", make_part(table.id, Step.COMMIT, "bob", "all", body))
     ending = table.outcome("alice").ending
     assert ending is not None
@@ -245,7 +248,7 @@ def test_a_bad_key_of_a_result_party_is_named_before_anything_is_shared() -> Non
         levels = sent.topic.split("/")
         if levels[4:6] != ["join", "vera"]:
             return [sent]
-        body = Join(sealing_key=b"\xff" * 1216, shape=None).encode()
+        body = Join(sealing_key=b"\xff" * 1216, shape=None, offer=None, setups={}).encode()
         parts = post.plain(levels[3], Step.JOIN, "compute", body)
         return [post.publication(levels[3], part) for part in parts]
 

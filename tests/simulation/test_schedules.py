@@ -17,8 +17,8 @@ from protocol.errors import LocalProtocolError
 from protocol.functionalities.average import Average
 from protocol.letters import Assembler
 from protocol.session import Session
+from tests.simulation.judge import simulate
 from tests.simulation.reproductions import REPRODUCTIONS
-from tests.simulation.run import simulate
 from tests.simulation.schedule import Crash, Late, Schedule, generate
 
 SCHEDULES, BLOCK = 300, 20

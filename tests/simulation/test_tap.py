@@ -32,9 +32,7 @@ PARTIES = ("alice", "bob", "carlos", "david")
 class OpenSeal(Seal):
     """Sealing switched off: what would be sealed lies open in the letter."""
 
-    def seal(
-        self, letter: Outgoing, view: bytes, key_of: Callable[[str], bytes]
-    ) -> tuple[tuple[Slot, ...], list[bytes]]:
+    def seal(self, letter: Outgoing, key_of: Callable[[str], bytes]) -> tuple[tuple[Slot, ...], list[bytes]]:
         """The share's seed in the slot, the body in the chunks, as they are."""
         box = (letter.seed.expose() if letter.seed else bytes(32)) + bytes(16)
         slots = tuple(Slot(to=to, open=None, box=box) for to in letter.recipients)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,7 +24,7 @@ from party_node.post import Publication
 from party_node.roster import Roster
 from protocol.encoding import Exact
 from protocol.errors import InputError
-from protocol.functionalities import FixedPoint
+from protocol.functionalities import Functionality
 from protocol.letters import ALL, COMPUTE
 from protocol.spec import SessionSpec
 from protocol.states import Outcome
@@ -127,7 +128,7 @@ class Network:
     # -- what a test does --------------------------------------------------------------------------
 
     def spec(
-        self, function: FixedPoint, name: str = "raise", within: int = 60_000, **fields: object
+        self, function: Functionality, name: str = "raise", within: int = 60_000, **fields: object
     ) -> SessionSpec:
         """A spec among all parties, with whatever fields are given."""
         parties = tuple(self.inputs)
@@ -194,6 +195,14 @@ class Network:
         self.nodes[name] = self.make(name)
         self._act(name, lambda: self.nodes[name].resume(self.now))
         self.reconnect(name)
+
+    def lose_journal(self, name: str) -> None:
+        """Its disk is gone: a new process with the same key and nothing that it kept."""
+        self.journals[name].close()
+        if self._directory is not None:
+            shutil.rmtree(self._directory / name)
+        self.journals[name] = Journal(self._path(name))
+        self.nodes[name] = self.make(name)
 
     def restart(self, name: str) -> None:
         """`kill -9` and a new start."""

@@ -14,13 +14,14 @@ import numpy as np
 from hypothesis import settings
 
 from party_node.seal import Seal
-from protocol.functionalities import FixedPoint
+from protocol.functionalities import Functionality
 from protocol.functionalities.sum import Sum
 from protocol.letters import ALL, COMPUTE, Letter, Part, Slot, cut, frame, parse
 from protocol.letters import Header as PartHeader
 from protocol.mailbox import STEPS
 from protocol.messages import MalformedError, RefusalCode, Statement, Step
 from protocol.ring import Ring
+from protocol.rounds import NewSetup, Setups
 from protocol.sealed import Outgoing, Unsealed
 from protocol.secret import Seed
 from protocol.session import Session
@@ -55,7 +56,7 @@ def elements(value: Value) -> Ring:
 
 
 def make_spec(
-    function: FixedPoint | None = None,
+    function: Functionality | None = None,
     inputs: tuple[str, ...] = PARTIES,
     compute: tuple[str, ...] | None = None,
     results: tuple[str, ...] | None = None,
@@ -92,15 +93,25 @@ def make_part(
     slots: tuple[Slot, ...] = (),
     part: int = 0,
     parts: int = 1,
+    round_: int = 0,
 ) -> Part:
     """One part of a letter, with a signature that nobody looks at."""
-    header = PartHeader(session=session, step=step, sender=sender, to=to, part=part, parts=parts, slots=slots)
+    header = PartHeader(
+        session=session,
+        step=step,
+        round=round_,
+        sender=sender,
+        to=to,
+        part=part,
+        parts=parts,
+        slots=slots,
+    )
     return parse(frame(header.encode(), body, bytes(64)))
 
 
-def said(session: str, sender: str, statement: Statement, to: str = ALL) -> Part:
+def said(session: str, sender: str, statement: Statement, to: str = ALL, round_: int = 0) -> Part:
     """A statement as a part."""
-    return make_part(session, STEPS[type(statement)], sender, to, statement.encode())
+    return make_part(session, STEPS[type(statement)], sender, to, statement.encode(), round_=round_)
 
 
 def rewritten(part: Part, body: bytes) -> Part:
@@ -117,23 +128,28 @@ class Table:
         values: Mapping[str, Value] | None = None,
         absent: Iterable[str] = (),
         wire: Wire = lambda _reader, part: [part],
+        setups: Mapping[str, Setups] | None = None,
     ) -> None:
+        """`setups` is what each party has kept from earlier sessions."""
         self.spec = spec or make_spec()
         self.id = session_id(self.spec.encode())
         self.wire = wire
         self.now = self.spec.created
         self.letters: list[tuple[str, Outgoing]] = []  # everything that was sent, in order
         self.parts: list[Part] = []
+        self.made: dict[str, list[NewSetup]] = {}  # by party: what it would keep for later sessions
         self.arrivals: dict[str, list[tuple[int, Part | None]]] = {}
         self._queue: list[tuple[str, Part]] = []
         self._values = RAISES if values is None else values
+        self._setups = setups or {}
         present = [name for name in self.spec.members if name not in set(absent)]
         self.sessions = {name: self.fresh(name) for name in present}
 
     def fresh(self, name: str) -> Session:
-        """A party's session before its first step, always with the same seed and value."""
+        """A party's session before its first step, always with the same seed, value and setups."""
         value = elements(self._values[name]) if name in self.spec.inputs else None
-        return Session(self.spec, self.id, name, seed_of(name), value, _opener(name))
+        seed, setups = seed_of(f"{name} in {self.id}"), self._setups.get(name)
+        return Session(self.spec, self.id, name, seed, value, _opener(name), setups=setups)
 
     # -- what a test does --------------------------------------------------------------------------
 
@@ -192,12 +208,12 @@ class Table:
             return
         self.arrivals[reader].append((self.now, part))
         self._post(reader, session.receive(part, self.now))
+        self.made.setdefault(reader, []).extend(session.new_setups())
 
     def _post(self, sender: str, letters: list[Outgoing]) -> None:
         for letter in letters:
             self.letters.append((sender, letter))
-            view = self.sessions[sender].view if sender in self.sessions else b""
-            for part in envelopes(self.id, sender, letter, view):
+            for part in envelopes(self.id, sender, letter):
                 self.parts.append(part)
                 readers = [name for name in self.spec.members if name != sender and self._reads(name, letter)]
                 self._queue += [(reader, each) for reader in readers for each in self.wire(reader, part)]
@@ -206,9 +222,9 @@ class Table:
         return letter.to in (ALL, name) or (letter.to == COMPUTE and name in self.spec.compute)
 
 
-def envelopes(session: str, sender: str, letter: Outgoing, view: bytes) -> list[Part]:
+def envelopes(session: str, sender: str, letter: Outgoing) -> list[Part]:
     """A letter as parts; what is sealed is readable here, but marked with the view."""
-    seed = letter.seed.expose() if letter.seed else bytes(32)
+    seed, view = letter.seed.expose() if letter.seed else bytes(32), letter.view or bytes(32)
     slots = tuple(Slot(to=to, open=None, box=seed + view[:16]) for to in letter.recipients)
     body = view + letter.body if letter.recipients and not letter.seed else letter.body
     chunks = list(cut(body))
@@ -222,6 +238,7 @@ def envelopes(session: str, sender: str, letter: Outgoing, view: bytes) -> list[
             slots if index == 0 else (),
             index,
             len(chunks),
+            letter.round,
         )
         for index, chunk in enumerate(chunks)
     ]
@@ -229,7 +246,7 @@ def envelopes(session: str, sender: str, letter: Outgoing, view: bytes) -> list[
 
 def _opener(me: str) -> Callable[[Letter, bytes], Unsealed]:
     def unseal(letter: Letter, view: bytes) -> Unsealed:
-        box = next((slot.box for slot in letter.slots if slot.to == me), b"")
+        box, view = next((slot.box for slot in letter.slots if slot.to == me), b""), view or bytes(32)
         if box[32:] != view[:16]:
             raise MalformedError(f"{letter.step} from {letter.sender} does not open")
         if letter.chunks == (b"",):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocol import letters
 from protocol.letters import PART_BYTES, Assembler, Header, Letter, Part, Slot, cut, frame, parse
-from protocol.messages import MalformedError, Step
+from protocol.messages import IN_ROUNDS, SEALED, MalformedError, Step
 from tests.support.sessions import make_part, repeatable
 
 SESSION = "5e" * 32
@@ -110,6 +110,15 @@ def test_a_body_over_the_limit_is_refused() -> None:
         {"slots": (SLOT,)},
         {"step": Step.SHARE, "to": "bob"},
         {"step": Step.SHARE, "to": "bob", "part": 1, "parts": 2, "slots": (SLOT,)},
+        {"round": 1},
+        {"step": Step.MASKED},
+        {"step": Step.MASKED, "round": 256},
+        {"step": Step.MASKED, "round": -1},
+        {"step": Step.MASKED, "round": True},
+        {"step": Step.OPENED, "round": 0},
+        {"step": Step.CORRELATE, "to": "bob", "slots": (SLOT,)},
+        {"step": Step.CORRELATE, "to": "bob", "round": 1},
+        {"step": Step.MASKED, "round": 1, "slots": (SLOT,)},
         {"session": "5E" * 32},
         {"session": "5e" * 31},
         {"session": "5e" * 32 + "\n"},
@@ -124,6 +133,28 @@ def test_a_body_over_the_limit_is_refused() -> None:
 def test_headers_that_cannot_be_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="validation error"):
         header(**fields)
+
+
+@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("round_", [0, 1, 9, 10, 255])
+def test_a_round_is_0_exactly_where_the_step_has_none(step: Step, round_: int) -> None:
+    fields = {"step": step, "round": round_, "slots": (SLOT,) if step in SEALED else ()}
+    if bool(round_) != (step in IN_ROUNDS):
+        with pytest.raises(ValueError, match=f"round {round_} of {step}"):
+            header(**fields)
+        return
+    found = header(**fields)
+    assert Header.decode(found.encode()) == found
+    assert found.stage == (f"{step}-{round_}" if step in IN_ROUNDS else step)
+
+
+def test_a_header_always_writes_its_round() -> None:
+    for given_header in (header(), header(step=Step.MASKED, round=7)):
+        raw = given_header.encode()
+        number = b'"round":%d,' % given_header.round
+        assert raw.count(number) == 1
+        with pytest.raises(MalformedError):
+            Header.decode(raw.replace(number, b""))
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES])
@@ -160,6 +191,19 @@ def test_the_slots_of_the_first_part_are_the_letters() -> None:
 def test_letters_under_other_addresses_do_not_mix() -> None:
     one, other = plain(b"1", 0, 2, "alice"), plain(b"2", 1, 2, "bob")
     assert assembled([one, other]) == []
+
+
+def test_the_parts_of_two_rounds_do_not_mix() -> None:
+    def correlate(number: int, part: int) -> Part:
+        slots, body = () if part else (SLOT,), b"%d.%d" % (number, part)
+        return make_part(SESSION, Step.CORRELATE, "alice", "bob", body, slots, part, 2, number)
+
+    assert assembled([correlate(1, 0), correlate(2, 1)]) == []
+    found = assembled([correlate(1, 0), correlate(2, 1), correlate(2, 0), correlate(1, 1)])
+    assert [(each.round, each.stage, each.body) for each in found] == [
+        (2, "correlate-2", b"2.02.1"),
+        (1, "correlate-1", b"1.01.1"),
+    ]
 
 
 def test_digests_of_letters_differ_with_any_part() -> None:

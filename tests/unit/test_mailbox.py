@@ -3,15 +3,31 @@
 import pytest
 
 from protocol.errors import RemoteProtocolError
+from protocol.functionalities.referendum import Referendum
 from protocol.letters import ALL, COMPUTE, Part, Slot
 from protocol.mailbox import STATEMENTS, ContradictionError, Mailbox, audience, senders
-from protocol.messages import SEALED, Confirm, Join, MalformedError, Refuse, Step
+from protocol.messages import (
+    IN_ROUNDS,
+    SEALED,
+    Confirm,
+    Join,
+    MalformedError,
+    Masked,
+    Opened,
+    Refuse,
+    Step,
+)
+from protocol.spec import SessionSpec
 from tests.support.sessions import make_part, make_spec, said, sealing_key
 
 SPEC = make_spec(inputs=("ivy", "ian"), compute=("carl", "cora"), results=("rosa",))
-EVERYBODY = (*SPEC.members, SPEC.coordinator, "eve")
+VOTE = make_spec(
+    Referendum(threshold="1/2"), ("ivy", "ian"), compute=("carl", "cora", "cleo"), results=("rosa", "cora")
+)
+EVERYBODY = (*VOTE.members, SPEC.coordinator, "eve")
 SESSION = "5e" * 32
 CONFIRM = Confirm(transcript=bytes(32))
+MASKED, OPENED = (kind(view=bytes(32), bits=b"1").encode() for kind in (Masked, Opened))
 MAY_SEND = {
     Step.JOIN: set(SPEC.members),
     Step.REFUSE: set(SPEC.members),
@@ -25,16 +41,25 @@ MAY_SEND = {
     Step.ABORT: {*SPEC.members, "coordinator"},
     Step.ANNOUNCE: set(),
     Step.REQUEST: set(),
+    Step.CORRELATE: set(),  # a linear function has no rounds
+    Step.MASKED: set(),
+    Step.OPENED: set(),
+}
+MAY_SEND_IN_ROUNDS = {
+    Step.CORRELATE: {"carl", "cora", "cleo"},
+    Step.MASKED: {"cora", "cleo"},
+    Step.OPENED: {"carl"},
 }
 
 
-def letter(step: Step, sender: str, to: str = ALL, body: bytes = b"") -> Part:
+def letter(step: Step, sender: str, to: str = ALL, body: bytes = b"", round_: int | None = None) -> Part:
     slots = (Slot(to="rosa", open=None, box=bytes(48)),) if step in SEALED else ()
-    return make_part(SESSION, step, sender, to, body, slots)
+    number = int(step in IN_ROUNDS) if round_ is None else round_
+    return make_part(SESSION, step, sender, to, body, slots, round_=number)
 
 
-def mailbox(me: str = "rosa") -> Mailbox:
-    return Mailbox(SPEC, SESSION, me)
+def mailbox(me: str = "rosa", spec: SessionSpec = SPEC) -> Mailbox:
+    return Mailbox(spec, SESSION, me)
 
 
 def test_every_step_but_the_sealed_and_the_nodes_own_is_a_statement() -> None:
@@ -45,7 +70,7 @@ def test_every_step_but_the_sealed_and_the_nodes_own_is_a_statement() -> None:
 def test_only_the_right_senders_are_heard(step: Step) -> None:
     assert set(senders(SPEC, step)) == MAY_SEND[step]
     for sender in sorted(set(EVERYBODY) - MAY_SEND[step]):
-        with pytest.raises(MalformedError, match=f"{step} from {sender} to .* is not expected here"):
+        with pytest.raises(MalformedError, match=f"{step}(-1)? from {sender} to .* is not expected here"):
             mailbox().add(letter(step, sender, audience(SPEC, step, sender, "rosa")))
 
 
@@ -119,7 +144,9 @@ def test_a_statement_is_there_once_it_has_come() -> None:
 def test_statements_come_in_the_order_asked_for() -> None:
     box = mailbox("carl")
     for name in ("rosa", "ian", "ivy"):
-        box.add(said(SESSION, name, Join(sealing_key=sealing_key(name), shape=()), COMPUTE))
+        box.add(
+            said(SESSION, name, Join(sealing_key=sealing_key(name), shape=(), offer=None, setups={}), COMPUTE)
+        )
     assert list(box.statements(Join, SPEC.members)) == ["ivy", "ian", "rosa"]
 
 
@@ -139,6 +166,102 @@ def test_sealed_letters_are_held_to_one_version_too_and_the_slots_count() -> Non
     other = make_part(SESSION, Step.REVEAL, "carl", "rosa", b"", (Slot(to="rosa", open=b"", box=bytes(48)),))
     with pytest.raises(ContradictionError):
         box.add(other)
+
+
+# -- rounds ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("me", ["carl", "cora", "rosa"])
+@pytest.mark.parametrize("step", MAY_SEND_IN_ROUNDS)
+def test_in_rounds_only_the_right_senders_are_heard(step: Step, me: str) -> None:
+    assert set(senders(VOTE, step)) == MAY_SEND_IN_ROUNDS[step]
+    for sender in sorted(set(EVERYBODY) - MAY_SEND_IN_ROUNDS[step]):
+        with pytest.raises(MalformedError, match=f"{step}-1 from {sender} to .* is not expected here"):
+            mailbox(me, VOTE).add(letter(step, sender, audience(VOTE, step, sender, me)))
+
+
+@pytest.mark.parametrize(
+    ("step", "sender", "me", "to"),
+    [
+        (Step.CORRELATE, "cora", "carl", "carl"),
+        (Step.CORRELATE, "carl", "cora", "cora"),
+        (Step.MASKED, "cora", "carl", "carl"),
+        (Step.OPENED, "carl", "cora", COMPUTE),
+    ],
+)
+def test_in_rounds_each_letter_has_one_audience(step: Step, sender: str, me: str, to: str) -> None:
+    assert audience(VOTE, step, sender, me) == to
+    mailbox(me, VOTE).add(letter(step, sender, to, MASKED if step is Step.MASKED else OPENED))
+    for other in sorted({ALL, COMPUTE, *EVERYBODY} - {to}):
+        with pytest.raises(MalformedError, match="not expected here"):
+            mailbox(me, VOTE).add(letter(step, sender, other))
+
+
+def test_what_is_masked_for_the_leader_is_expected_by_nobody_else() -> None:
+    for me in sorted(set(VOTE.members) - {"carl", "cora"}):
+        with pytest.raises(MalformedError, match="not expected here"):
+            mailbox(me, VOTE).add(letter(Step.MASKED, "cora", me, MASKED))
+
+
+def test_a_linear_function_knows_no_rounds_even_among_its_compute_parties() -> None:
+    for step in sorted(IN_ROUNDS):
+        assert senders(SPEC, step) == ()
+        with pytest.raises(MalformedError, match="not expected here"):
+            mailbox("carl").add(letter(step, "cora", audience(SPEC, step, "cora", "carl")))
+
+
+def test_each_round_is_a_letter_of_its_own() -> None:
+    box = mailbox("carl", VOTE)
+    first, second = (Masked(view=bytes(32), bits=bits) for bits in (b"1", b"2"))
+    for number, statement in ((2, second), (1, first)):
+        box.add(said(SESSION, "cora", statement, "carl", number))
+    assert [box.statements(Masked, ["cora"], number) for number in (1, 2, 3)] == [
+        {"cora": first},
+        {"cora": second},
+        {},
+    ]
+    assert not box.lacks("masked-2", "cora")
+    assert box.lacks("masked-3", "cora")
+    assert box.lacks("masked-1", "cleo")
+
+
+def test_each_round_of_a_sealed_letter_is_one_of_its_own_and_is_forgotten_with_the_rest() -> None:
+    box = mailbox("carl", VOTE)
+    for number in (3, 1):
+        box.add(letter(Step.CORRELATE, "cora", "carl", b"%d" % number, number))
+    found = [box.sealed(Step.CORRELATE, "cora", number) for number in (1, 2, 3)]
+    assert [each and each.body for each in found] == [b"1", None, b"3"]
+    assert [box.lacks(f"correlate-{number}", "cora") for number in (1, 2, 3)] == [False, True, False]
+    box.forget()
+    assert box.sealed(Step.CORRELATE, "cora", 1) is None
+
+
+def test_two_different_letters_of_one_round_are_a_contradiction_and_of_two_rounds_are_not() -> None:
+    box = mailbox("cora", VOTE)
+    box.add(said(SESSION, "carl", Opened(view=bytes(32), bits=b"1"), COMPUTE, 1))
+    box.add(said(SESSION, "carl", Opened(view=bytes(32), bits=b"2"), COMPUTE, 2))
+    with pytest.raises(ContradictionError, match="two different opened-2 letters from carl") as caught:
+        box.add(said(SESSION, "carl", Opened(view=bytes(32), bits=b"3"), COMPUTE, 2))
+    assert caught.value.culprit == "carl"
+
+
+def test_what_we_say_in_a_round_lies_beside_the_others_of_that_round() -> None:
+    box, ours = mailbox("carl", VOTE), Masked(view=bytes(32), bits=b"1")
+    box.put(Step.MASKED, ours, 2)
+    assert box.statements(Masked, ["carl", "cora"], 2) == {"carl": ours}
+    assert box.statements(Masked, ["carl", "cora"], 1) == {}
+
+
+@pytest.mark.parametrize(
+    ("step", "sender", "me"), [(Step.MASKED, "cora", "carl"), (Step.OPENED, "carl", "cora")]
+)
+def test_nonsense_in_a_round_is_its_senders_fault(step: Step, sender: str, me: str) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        mailbox(me, VOTE).add(letter(step, sender, audience(VOTE, step, sender, me), b"nonsense"))
+    assert caught.value.culprit == sender
+
+
+# -- nonsense ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("sender", "step"), [("carl", Step.RECEIVED), ("rosa", Step.CONFIRM)])

@@ -3,7 +3,8 @@
 import pytest
 
 from protocol import membership
-from protocol.messages import Abort, AbortReason, Begin, Join, RefusalCode, Refuse
+from protocol.functionalities.referendum import Referendum
+from protocol.messages import Abort, AbortReason, Begin, Join, Received, RefusalCode, Refuse
 from protocol.spec import SessionSpec
 from tests.support.sessions import PARTIES, make_spec, sealing_key
 
@@ -12,7 +13,7 @@ JOIN_BY = SPEC.join_by
 
 
 def join(name: str, shape: tuple[int, ...] | None = ()) -> Join:
-    return Join(sealing_key=sealing_key(name), shape=shape)
+    return Join(sealing_key=sealing_key(name), shape=shape, offer=None, setups={})
 
 
 def joins(*names: str, shape: tuple[int, ...] | None = ()) -> dict[str, Join]:
@@ -161,3 +162,51 @@ def test_the_view_is_bound_to_session_and_begin_and_the_digest_to_party_and_join
     assert len(views) == 6
     digests = {membership.join_digest(name, join(key)) for name in PARTIES for key in PARTIES}
     assert len(digests) == 16
+
+
+# -- whose inputs count ------------------------------------------------------------------------------
+
+VOTE = make_spec(Referendum(threshold="1/2"), min_inputs=2)
+EARLY, NONE = bytes(32), None
+
+
+def received(*names: str, commitment: bytes | None = NONE) -> Received:
+    return Received(view=bytes(32), inputs=names, commitment=commitment)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "commitment", "linear", "voted"),
+    [
+        (PARTIES, NONE, True, True),
+        (PARTIES, EARLY, True, False),  # where there are rounds, nobody can know an output share so early
+        (PARTIES[:3], NONE, True, True),
+        (PARTIES[:3], EARLY, False, False),
+        ((), NONE, True, True),
+        (("bob", "alice"), NONE, False, False),
+        (("alice", "alice"), NONE, False, False),
+        (("alice", "eve"), NONE, False, False),
+    ],
+)
+def test_a_list_fits_in_order_and_commits_early_only_if_it_is_full_and_needs_no_rounds(
+    inputs: tuple[str, ...], commitment: bytes | None, linear: bool, voted: bool
+) -> None:
+    each = received(*inputs, commitment=commitment)
+    assert membership.fits(make_spec(), PARTIES, each) is linear
+    assert membership.fits(VOTE, PARTIES, each) is voted
+
+
+def test_what_counts_is_what_all_hold_in_the_order_of_the_spec() -> None:
+    lists = [received("alice", "bob", "carlos"), received("bob", "carlos", "david"), received(*PARTIES)]
+    assert membership.counted(PARTIES, lists) == ("bob", "carlos")
+    assert membership.counted(PARTIES, [*lists, received()]) == ()
+
+
+def test_a_join_counts_with_its_offer_and_its_setups() -> None:
+    """The pair's context is made of these digests: another join is another context."""
+    plain = join("alice")
+    others = [
+        plain.model_copy(update={"offer": bytes(32)}),
+        plain.model_copy(update={"setups": {"bob": (bytes(16),)}}),
+        plain.model_copy(update={"setups": {"bob": (bytes(16), b"1" * 16)}}),
+    ]
+    assert len({membership.join_digest("alice", each) for each in (plain, *others)}) == 4

@@ -9,6 +9,7 @@ from hypothesis.strategies import SearchStrategy
 
 from protocol import messages, ring
 from protocol.functionalities.average import Average
+from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
 from protocol.letters import Header
 from protocol.messages import MalformedError, Statement, Step
@@ -22,9 +23,30 @@ names = st.from_regex(r"[a-z][a-z0-9-]{0,5}", fullmatch=True).filter(
 lists = st.lists(names, max_size=4).map(tuple)
 shapes = st.one_of(st.just(()), st.tuples(st.integers(1, ring.MOST_ELEMENTS)))
 keys = st.sampled_from(["alice", "bob"]).map(sealing_key)
-functions = st.sampled_from([Sum(), Average(decimals=0), Sum.model_validate_json('{"upper":"1.5E+3"}')])
+offers = st.none() | st.binary(min_size=32, max_size=32)
+setup_ids = st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=4).map(tuple)
+stages = st.builds(
+    lambda step, round_: messages.stage(step, round_ if step in messages.IN_ROUNDS else 0),
+    st.sampled_from(Step),
+    st.integers(1, messages.MOST_ROUNDS),
+)
+functions = st.sampled_from(
+    [
+        Sum(),
+        Average(decimals=0),
+        Sum.model_validate_json('{"upper":"1.5E+3"}'),
+        Referendum(threshold="2/3"),
+        Referendum(threshold="4"),
+    ]
+)
 STRATEGIES: dict[type[Statement], SearchStrategy[Statement]] = {
-    messages.Join: st.builds(messages.Join, sealing_key=keys, shape=st.none() | shapes),
+    messages.Join: st.builds(
+        messages.Join,
+        sealing_key=keys,
+        shape=st.none() | shapes,
+        offer=offers,
+        setups=st.dictionaries(names, setup_ids, max_size=3),
+    ),
     messages.Refuse: st.builds(messages.Refuse, code=st.sampled_from(messages.RefusalCode)),
     messages.Begin: st.builds(
         messages.Begin, joins=st.dictionaries(names, digests, max_size=4), shape=shapes
@@ -32,7 +54,11 @@ STRATEGIES: dict[type[Statement], SearchStrategy[Statement]] = {
     messages.Received: st.builds(
         messages.Received, view=digests, inputs=lists, commitment=st.none() | digests
     ),
-    messages.Commit: st.builds(messages.Commit, view=digests, inputs=lists, commitment=digests),
+    messages.Masked: st.builds(messages.Masked, view=digests, bits=st.binary(max_size=24)),
+    messages.Opened: st.builds(messages.Opened, view=digests, bits=st.binary(max_size=24)),
+    messages.Commit: st.builds(
+        messages.Commit, view=digests, inputs=lists, opened=st.none() | digests, commitment=digests
+    ),
     messages.Confirm: st.builds(messages.Confirm, transcript=digests),
     messages.PublicResult: st.builds(messages.PublicResult, inputs=lists, elements=st.binary(max_size=24)),
     messages.Abort: st.builds(
@@ -43,12 +69,12 @@ STRATEGIES: dict[type[Statement], SearchStrategy[Statement]] = {
         culprit=st.none() | names,
     ),
     messages.Request: st.builds(
-        messages.Request, steps=st.lists(st.sampled_from(Step), min_size=1, max_size=len(Step)).map(tuple)
+        messages.Request, steps=st.lists(stages, min_size=1, max_size=messages.MOST_STAGES).map(tuple)
     ),
     Header: st.builds(
         Header,
         session=st.just("ab" * 32),
-        step=st.sampled_from(sorted(set(Step) - messages.SEALED)),
+        step=st.sampled_from(sorted(set(Step) - messages.SEALED - messages.IN_ROUNDS)),
         sender=names,
         to=names | st.sampled_from(["all", "compute"]),
     ),
@@ -56,6 +82,9 @@ STRATEGIES: dict[type[Statement], SearchStrategy[Statement]] = {
 }
 KINDS = pytest.mark.parametrize("kind", STRATEGIES, ids=lambda kind: kind.__name__)
 VIEW = b"A" * 43 + b"="  # 32 zero bytes
+SETUP = b"A" * 22 + b"=="  # 16 zero bytes
+JOIN = b'{"sealing_key":"' + b"A" * 1621 + b'A==","shape":null,"offer":%s,"setups":%s}'
+COMMIT = b'{"view":"' + VIEW + b'","inputs":[],"opened":%s,"commitment":"' + VIEW + b'"}'
 few = settings(repeatable, max_examples=40)
 
 
@@ -197,6 +226,31 @@ def test_hostile_json_is_malformed_and_nothing_worse(kind: type[Statement], raw:
         (messages.Begin, b'{"joins":{"compute":""},"shape":[]}', "joins.compute"),
         (messages.Request, b'{"steps":[]}', "steps"),
         (messages.Request, b'{"steps":["share","dance"]}', "steps.1"),
+        (messages.Request, b'{"steps":["share-1"]}', "steps.0"),
+        (messages.Request, b'{"steps":["masked"]}', "steps.0"),
+        (messages.Request, b'{"steps":["masked-0"]}', "steps.0"),
+        (messages.Request, b'{"steps":["masked-256"]}', "steps.0"),
+        (messages.Request, b'{"steps":["masked-01"]}', "steps.0"),
+        (messages.Request, b'{"steps":["masked-1","Opened-1"]}', "steps.1"),
+        (messages.Request, b'{"steps":["masked-1 "]}', "steps.0"),
+        (messages.Request, b'{"steps":["masked-1\\n"]}', "steps.0"),
+        (messages.Request, b'{"steps":[' + b",".join([b'"join"'] * 33) + b"]}", "steps"),
+        (messages.Join, JOIN % (b'"QUFB"', b"{}"), "offer"),
+        (messages.Join, JOIN % (b'"' + VIEW[1:] + b'"', b"{}"), "offer"),
+        (messages.Join, JOIN % (b"[]", b"{}"), "offer"),
+        (messages.Join, JOIN % (b"null", b"null"), "setups"),
+        (messages.Join, JOIN % (b"null", b'{"bob":[]}'), "setups.bob"),
+        (messages.Join, JOIN % (b"null", b'{"bob":["QUFB"]}'), "setups.bob.0"),
+        (messages.Join, JOIN % (b"null", b'{"all":["' + SETUP + b'"]}'), "setups.all"),
+        (
+            messages.Join,
+            JOIN % (b"null", b'{"bob":[' + b",".join([b'"' + SETUP + b'"'] * 5) + b"]}"),
+            "setups.bob",
+        ),
+        (messages.Masked, b'{"view":"AAAA","bits":""}', "view"),
+        (messages.Masked, b'{"view":"' + VIEW + b'","bits":null}', "bits"),
+        (messages.Opened, b'{"view":"' + VIEW + b'","bits":"#"}', "bits"),
+        (messages.Commit, COMMIT % b'"AAAA"', "opened"),
         (messages.Abort, b'{"reason":"timeout","detail":"' + b"x" * 501 + b'"}', "detail"),
         (messages.Abort, b'{"reason":"timeout","detail":"\\u001b[2J","silent":[],"culprit":null}', "detail"),
         (messages.Abort, b'{"reason":"timeout","detail":"\\n","silent":[],"culprit":null}', "detail"),
@@ -204,6 +258,27 @@ def test_hostile_json_is_malformed_and_nothing_worse(kind: type[Statement], raw:
 )
 def test_what_is_wrong_is_named(kind: type[Statement], raw: bytes, place: str) -> None:
     assert f": {place}" in refused(kind, raw)
+
+
+def test_the_statements_of_rounds_are_right_but_for_what_was_wrong_above() -> None:
+    assert messages.Join.decode(JOIN % (b'"' + VIEW + b'"', b'{"bob":["' + SETUP + b'"]}')).offer == bytes(32)
+    assert messages.Commit.decode(COMMIT % b"null").opened is None
+    asked = messages.Request.decode(b'{"steps":["masked-255","share","correlate-1"]}')
+    assert asked.steps == ("masked-255", "share", "correlate-1")
+
+
+@pytest.mark.parametrize("order", [("bob", "carlos"), ("carlos", "bob")])
+def test_the_order_in_which_a_join_names_its_setups_is_part_of_its_bytes(order: tuple[str, ...]) -> None:
+    setups: dict[str, tuple[bytes, ...]] = {name: (bytes(16), b"1" * 16) for name in order}
+    join = messages.Join(sealing_key=sealing_key("alice"), shape=None, offer=bytes(32), setups=setups)
+    assert list(messages.Join.decode(join.encode()).setups) == list(order)
+
+
+def test_a_stage_is_a_step_with_its_round_if_it_has_one() -> None:
+    assert messages.stage(Step.SHARE) == "share"
+    assert messages.stage(Step.MASKED, 12) == "masked-12"
+    stages = {messages.stage(step, round_) for step in messages.IN_ROUNDS for round_ in range(1, 256)}
+    assert len(stages | {messages.stage(step) for step in Step}) == 3 * 255 + len(Step)
 
 
 def test_base64_has_one_spelling_too() -> None:

@@ -5,7 +5,7 @@ import pytest
 from coordinator.observe import PUBLIC_STEPS, SessionView
 from protocol.functionalities.average import Average
 from protocol.letters import Part
-from protocol.messages import SEALED, Abort, AbortReason, PublicResult, Received, Step
+from protocol.messages import IN_ROUNDS, SEALED, Abort, AbortReason, PublicResult, Received, Step
 from protocol.spec import SessionSpec
 from protocol.states import State
 from tests.support.sessions import (
@@ -217,4 +217,4 @@ def test_what_is_sealed_or_of_another_session_or_a_stranger_is_passed_over() -> 
 
 
 def test_onlookers_ask_for_what_everybody_may_read_and_nothing_else() -> None:
-    assert set(Step) - set(PUBLIC_STEPS) == {Step.ANNOUNCE, Step.REQUEST, *SEALED}
+    assert set(Step) - set(PUBLIC_STEPS) == {Step.ANNOUNCE, Step.REQUEST, *SEALED, *IN_ROUNDS}

@@ -50,6 +50,19 @@ def test_only_the_first_part_carries_the_slots() -> None:
     assert [part.header.slots for part in read] == [(slot,), ()]
 
 
+def test_a_letter_of_a_round_travels_under_its_stage() -> None:
+    (sent,) = ALICE.write(SESSION, Step.MASKED, "bob", (), [b"bits"], 12)
+    assert sent == Sent("masked-12", "bob", 0, sent.payload)
+    published = ALICE.publication(SESSION, sent)
+    assert published.topic == f"home/sotto/1/session/{SESSION}/masked-12/alice/bob/0"
+    assert BOB.address(published.topic) == (SESSION, "masked-12", "alice")
+    part = BOB.read(published.topic, published.payload)
+    assert (part.header.step, part.header.round) == (Step.MASKED, 12)
+    for level in ("masked", "masked-1", "masked-2", "masked-012", "masked-120", "opened-12"):
+        with pytest.raises(MalformedError, match="under the topic of somebody else"):
+            BOB.read(published.topic.replace("masked-12", level), published.payload)
+
+
 @settings(repeatable, max_examples=60)
 @given(st.data())
 def test_no_byte_can_be_changed(data: st.DataObject) -> None:

@@ -34,17 +34,22 @@ class Trio:
     def key(self, name: str) -> bytes:
         return self.seals[name].public_key
 
-    def sealed(self, letter: Outgoing, sender: str = "alice", view: bytes = VIEW) -> Letter:
-        slots, chunks = self.seals[sender].seal(letter, view, self.key)
-        return Letter(SESSION, letter.step, sender, letter.to, slots, tuple(chunks), b"")
+    def sealed(self, letter: Outgoing, sender: str = "alice") -> Letter:
+        slots, chunks = self.seals[sender].seal(letter, self.key)
+        return Letter(SESSION, letter.step, letter.round, sender, letter.to, slots, tuple(chunks), b"")
 
 
-def share(seed: Seed | None = None, body: bytes = b"", to: str = "bob") -> Outgoing:
-    return Outgoing(Step.SHARE, to, body, (to,), seed)
+def share(seed: Seed | None = None, body: bytes = b"", to: str = "bob", view: bytes = VIEW) -> Outgoing:
+    return Outgoing(Step.SHARE, to, body, (to,), seed, view=view)
 
 
 def reveal(body: bytes, *recipients: str, opened: frozenset[str] = frozenset()) -> Outgoing:
-    return Outgoing(Step.REVEAL, "all", body, recipients, opened=opened)
+    return Outgoing(Step.REVEAL, "all", body, recipients, opened=opened, view=VIEW)
+
+
+def correlate(body: bytes, round_: int = 1, to: str = "bob") -> Outgoing:
+    """A letter from before the begin, when there is no view."""
+    return Outgoing(Step.CORRELATE, to, body, (to,), round=round_)
 
 
 def refused(trio: Trio, letter: Letter, reader: str = "bob", view: bytes = VIEW) -> None:
@@ -102,8 +107,8 @@ def test_somebody_elses_slot_under_our_name_does_not_open() -> None:
 @pytest.mark.parametrize("body", [b"", b"body"])
 @pytest.mark.parametrize(
     "change",
-    [{"sender": "carlos"}, {"step": Step.REVEAL}, {"to": "carlos"}],
-    ids=["sender", "step", "to"],
+    [{"sender": "carlos"}, {"step": Step.REVEAL}, {"to": "carlos"}, {"round": 1}],
+    ids=["sender", "step", "to", "round"],
 )
 def test_a_letter_under_another_address_does_not_open(change: dict[str, object], body: bytes) -> None:
     trio = Trio()
@@ -117,7 +122,7 @@ def test_a_letter_of_another_view_or_session_does_not_open() -> None:
     letter = trio.sealed(share(seed_of("share")))
     refused(trio, letter, view=flipped(VIEW))
     refused(Trio("ab" * 32), letter)
-    refused(trio, trio.sealed(share(seed_of("share")), view=flipped(VIEW)))
+    refused(trio, trio.sealed(share(seed_of("share"), view=flipped(VIEW))))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +174,33 @@ def test_an_opening_that_is_none_is_malformed_and_nothing_worse(opening: bytes |
     refused(trio, replace(letter, slots=(Slot(to="bob", open=opening, box=bytes(48)),), chunks=(b"x",)))
 
 
+# -- views -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("letter", [share(seed_of("share")), share(body=b"body"), reveal(b"output", "bob")])
+@pytest.mark.parametrize("view", [flipped(VIEW), VIEW[:16], bytes(32), b""])
+def test_a_share_and_a_reveal_open_under_their_view_alone(letter: Outgoing, view: bytes) -> None:
+    trio = Trio()
+    sealed = trio.sealed(letter)
+    refused(trio, sealed, view=view)
+    trio.seals["bob"].unseal(sealed, VIEW)
+
+
+def test_a_correlate_letter_opens_before_any_view_exists_and_under_none_later() -> None:
+    trio = Trio()
+    letter = trio.sealed(correlate(b"columns"))
+    refused(trio, letter, view=VIEW)
+    assert trio.seals["bob"].unseal(letter, b"").body == b"columns"
+
+
+def test_a_correlate_letter_opens_in_its_own_round_alone() -> None:
+    trio = Trio()
+    letter = trio.sealed(correlate(b"columns", 2))
+    for other in (1, 3, 12, 22):
+        refused(trio, replace(letter, round=other), view=b"")
+    assert trio.seals["bob"].unseal(letter, b"").body == b"columns"
+
+
 # -- channels ----------------------------------------------------------------------------------------
 
 
@@ -180,6 +212,47 @@ def test_a_channel_is_opened_once_and_used_from_then_on() -> None:
     assert later.slots[0].open is None
     refused(trio, later)
     trio.seals["bob"].unseal(first, VIEW)
+    assert trio.seals["bob"].unseal(later, VIEW).body == b"output"
+
+
+def test_the_opening_is_made_once_and_travels_with_every_letter_that_may_come_first() -> None:
+    """HPKE draws anew for each opening: two of them would be two public-key operations for one channel."""
+    letters = [correlate(b"points"), correlate(b"bits", 3), share(seed_of("share")), reveal(b"output", "bob")]
+    assert len({Trio().sealed(each).slots[0].open for each in letters}) == 4, "no two are the same bytes"
+    trio = Trio()
+    sealed = [trio.sealed(each) for each in letters]
+    (opening,) = {each.slots[0].open for each in sealed}
+    assert opening is not None
+    for first in range(4):
+        reader = Seal(SESSION, "bob", seed_of("bob"), bytes)
+        for letter, plain in zip(
+            sealed[first:] + sealed[:first], letters[first:] + letters[:first], strict=True
+        ):
+            found = reader.unseal(letter, plain.view)
+            assert found.body == plain.body
+            assert (found.seed is None) == (plain.seed is None)
+
+
+def test_each_recipient_has_a_channel_and_an_opening_of_its_own() -> None:
+    trio = Trio()
+    letter = trio.sealed(reveal(b"output", "bob", "carlos"))
+    assert len({slot.open for slot in letter.slots}) == 2
+    exchanged = tuple(
+        slot.model_copy(update={"open": other.open})
+        for slot, other in zip(letter.slots, reversed(letter.slots), strict=True)
+    )
+    for name in ("bob", "carlos"):
+        refused(trio, replace(letter, slots=exchanged), name)
+
+
+def test_the_recipient_keeps_the_channel_that_was_opened_first() -> None:
+    trio = Trio()
+    twice = Seal(SESSION, "alice", seed_of("another"), random.Random(1).randbytes)
+    trio.seals["bob"].unseal(trio.sealed(correlate(b"points")), b"")
+    trio.seals["alice"], first = twice, trio.seals["alice"]
+    refused(trio, trio.sealed(share(seed_of("share"))))
+    trio.seals["alice"] = first
+    later = trio.sealed(reveal(b"output", "bob", opened=frozenset({"bob"})))
     assert trio.seals["bob"].unseal(later, VIEW).body == b"output"
 
 
@@ -201,14 +274,17 @@ def test_the_same_seed_gives_the_same_key_and_the_same_boxes_after_a_restart() -
 
 def test_no_two_slots_share_a_key() -> None:
     trio, seed = Trio(), seed_of("share")
+    plain = share(seed)
+    letters = [plain, replace(plain, step=Step.REVEAL), replace(plain, to="all")]
+    letters += [replace(plain, step=Step.CORRELATE, round=number) for number in (1, 2, 12)]
     boxes = [
-        trio.sealed(letter, sender, view).slots[0].box
+        trio.sealed(replace(letter, view=view), sender).slots[0].box
         for sender in ("alice", "carlos")
-        for view in (VIEW, flipped(VIEW))
-        for letter in (share(seed), replace(share(seed), step=Step.REVEAL), replace(share(seed), to="all"))
+        for view in (VIEW, flipped(VIEW), b"")
+        for letter in letters
     ]
     boxes.append(trio.sealed(share(seed, to="carlos")).slots[0].box)
-    assert len(set(boxes)) == len(boxes) == 13
+    assert len(set(boxes)) == len(boxes) == 37
 
 
 # -- hostile keys ------------------------------------------------------------------------------------

@@ -80,7 +80,10 @@ def retold(kind: type[S], body: bytes, lie: dict[str, object]) -> bytes:
 def bytes_of(letters: list[Outgoing]) -> list[tuple[object, ...]]:
     """Letters as bytes, with the seeds in the open."""
     return [
-        (each.step, each.to, each.body, each.recipients, each.seed and each.seed.expose(), each.opened)
+        (
+            *(each.stage, each.view, each.to, each.body, each.recipients),
+            *(each.seed and each.seed.expose(), each.opened),
+        )
         for each in letters
     ]
 

@@ -1,7 +1,9 @@
 """Shares add up to the input, and any k − 1 of the k are uniform: they tell nothing."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
 from itertools import combinations
+from operator import xor
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from scipy.stats import chi2
 from protocol import sharing
 from protocol.ring import Ring
 from protocol.secret import Seed
-from protocol.sharing import Share, split
+from protocol.sharing import BITS, INTEGERS, Group, Share, split
 from tests.support.sessions import elements, repeatable, seed_of
 
 LENGTH = 8192  # 65,536 bytes a share: 256 expected of each value
@@ -52,6 +54,29 @@ def test_a_numpy_scalar_is_split_like_an_array_without_length(explicit: str) -> 
     for holder in names(3):
         assert int(shares[holder].elements(())) == int(same[holder].elements(())) != 380000
     assert int(sharing.reconstruct([share.elements(()) for share in shares.values()], ())) == 380000
+
+
+@repeatable
+@given(values, st.integers(2, 20), st.data(), st.binary(min_size=32, max_size=32))
+def test_shares_of_bits_xor_to_the_input(
+    value: int | list[int], count: int, data: st.DataObject, raw: bytes
+) -> None:
+    x, holders = elements(value), names(count)
+    shares = split(x, holders, data.draw(st.sampled_from(holders)), Seed(raw), BITS)
+    expanded = [share.elements(x.shape) for share in shares.values()]
+    assert np.array_equal(sharing.reconstruct(expanded, x.shape, BITS), x)
+    assert np.array_equal(sharing.add(shares.values(), x.shape, BITS), x)
+    assert np.array_equal(reduce(np.bitwise_xor, expanded), x)
+
+
+@pytest.mark.parametrize("ballot", [0, 1])
+def test_a_ballot_is_the_xor_of_the_lowest_bits_whatever_the_others_are(ballot: int) -> None:
+    """A seed expands to a whole word; the words above the ballot cancel out with the rest."""
+    for number in range(20):
+        shares = split(elements(ballot), names(5), "party-3", seed_of(f"ballot {number}"), BITS)
+        words = [int(share.elements(())) for share in shares.values()]
+        assert reduce(xor, words) == ballot
+        assert reduce(xor, [word & 1 for word in words]) == ballot
 
 
 @repeatable
@@ -103,17 +128,17 @@ def _chi_square(raw: np.typing.NDArray[np.uint8]) -> float:
     return float(((counts - expected) ** 2 / expected).sum())
 
 
-def partial_sums(how: Split, x: Ring, count: int) -> Iterator[Ring]:
+def partial_sums(how: Split, x: Ring, count: int, group: Group) -> Iterator[Ring]:
     """Every share, and every sum of 2 to k − 1 of them."""
     holders = names(count)
     shares = [share.elements(x.shape) for share in how(x, holders, holders[-1], seed_of("split")).values()]
     for size in range(1, count):
         for chosen in combinations(shares, size):
-            yield sharing.reconstruct(chosen, x.shape)
+            yield sharing.reconstruct(chosen, x.shape, group)
 
 
-def tells_nothing(how: Split, x: Ring, count: int) -> bool:
-    return all(is_uniform(each) for each in partial_sums(how, x, count))
+def tells_nothing(how: Split, x: Ring, count: int, group: Group = INTEGERS) -> bool:
+    return all(is_uniform(each) for each in partial_sums(how, x, count, group))
 
 
 FIXED = [np.zeros(LENGTH, np.uint64), np.full(LENGTH, 2**64 - 1, np.uint64)]
@@ -123,6 +148,12 @@ FIXED = [np.zeros(LENGTH, np.uint64), np.full(LENGTH, 2**64 - 1, np.uint64)]
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_any_but_one_of_the_shares_are_uniform(x: Ring, count: int) -> None:
     assert tells_nothing(split, x, count)
+
+
+@pytest.mark.parametrize("x", FIXED, ids=["zeros", "ones"])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_any_but_one_of_the_shares_of_bits_are_uniform(x: Ring, count: int) -> None:
+    assert tells_nothing(partial(split, group=BITS), x, count, BITS)
 
 
 def one_seed_for_two(x: Ring, holders: Sequence[str], explicit: str, seed: Seed) -> dict[str, Share]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.vectors import reference, story
+from tests.vectors import reference, referendum, story
 from tests.vectors.story import b64
 
 Vector = dict[str, Any]
 
 
-def _bad(kind: str, name: str, error: str, says: str, given: Vector, repair: Vector) -> Vector:
+def flawed(kind: str, name: str, error: str, says: str, given: Vector, repair: Vector) -> Vector:
     return {"name": name, "kind": kind, "error": error, "says": says, "given": given, "repair": repair}
 
 
@@ -41,7 +41,7 @@ def statements() -> list[Vector]:
     ]
     good: Vector = {"statement": "received", "bytes": received}
     vectors = [
-        _bad("statement", name, "malformed", says, good | {"bytes": raw}, good) for name, raw, says in flaws
+        flawed("statement", name, "malformed", says, good | {"bytes": raw}, good) for name, raw, says in flaws
     ]
     vectors.append(_standard_alphabet())
     return vectors + _headers() + _others()
@@ -51,11 +51,12 @@ def _standard_alphabet() -> Vector:
     good = f'{{"transcript":"{b64(bytes([255]) * 32)}"}}'
     given: Vector = {"statement": "confirm", "bytes": good}
     bad = given | {"bytes": good.replace("_", "/")}
-    return _bad("statement", "base64 in the standard alphabet", "malformed", "canonical", bad, given)
+    return flawed("statement", "base64 in the standard alphabet", "malformed", "canonical", bad, given)
 
 
 def _headers() -> list[Vector]:
     plain, share = story.header("join", "alice", "all"), story.header("share", "alice", "bob")
+    masked = story.header("masked", "bob", "alice", round=1)
     slots = [{"to": "bob", "open": None, "box": b64(bytes(48))}]
     where = "slots stand in the first part"
     flaws: list[tuple[str, Vector, Vector, str]] = [
@@ -69,6 +70,17 @@ def _headers() -> list[Vector]:
         ("part = parts", plain, {"part": 1}, "part 1 of 1"),
         ("more parts than allowed", plain, {"parts": 4097}, "parts"),
         ("a negative part", plain, {"part": -1}, "part"),
+        ("round 0 on masked", masked, {"round": 0}, "round 0 of masked"),
+        (
+            "round 0 on correlate",
+            share | {"step": "correlate", "round": 1, "slots": slots},
+            {"round": 0},
+            "round 0",
+        ),
+        ("round 1 on share", share | {"slots": slots}, {"round": 1}, "round 1 of share"),
+        ("round 256", masked | {"round": 255}, {"round": 256}, "round"),
+        ("a negative round", masked, {"round": -1}, "round"),
+        ("slots on masked", masked, {"slots": slots}, where),
         ("slots on a plain letter", plain, {"slots": slots}, where),
         ("a sealed letter without slots", share | {"slots": slots}, {"slots": []}, where),
         ("slots in the second part", share | {"part": 1, "parts": 2}, {"slots": slots}, where),
@@ -80,7 +92,7 @@ def _headers() -> list[Vector]:
         ),
     ]
     return [
-        _bad(
+        flawed(
             "statement",
             f"header: {name}",
             "malformed",
@@ -93,24 +105,8 @@ def _headers() -> list[Vector]:
 
 
 def _others() -> list[Vector]:
-    key = b64(reference.sealing_public(story.session_seed("alice")))
     flaws: list[tuple[str, str, Vector, Vector, str]] = [
-        (
-            "a sealing key of 1215 bytes",
-            "join",
-            {"sealing_key": key, "shape": []},
-            {"sealing_key": b64(bytes(1215))},
-            "1216",
-        ),
-        ("a shape of no elements", "join", {"sealing_key": key, "shape": [3]}, {"shape": [0]}, "shape"),
-        (
-            "a shape of more than 2^26 elements",
-            "join",
-            {"sealing_key": key, "shape": [2**26]},
-            {"shape": [2**26 + 1]},
-            "67108864",
-        ),
-        ("a shape of two dimensions", "join", {"sealing_key": key, "shape": [3]}, {"shape": [3, 3]}, "shape"),
+        *_joins(),
         ("an unknown reason", "abort", _abort(), {"reason": "bored"}, "reason"),
         (
             "a detail of 501 characters",
@@ -128,11 +124,21 @@ def _others() -> list[Vector]:
             "detail",
         ),
         ("a commit without a view", "commit", _commit(), {"view": None}, "view"),
+        ("an opened of 31 bytes", "commit", _commit(), {"opened": b64(bytes(31))}, "opened"),
         ("an unknown code", "refuse", {"code": "policy"}, {"code": "too-high"}, "code"),
         ("no steps at all", "request", {"steps": ["join"]}, {"steps": []}, "steps"),
+        ("33 steps", "request", {"steps": ["masked-1"] * 32}, {"steps": ["masked-1"] * 33}, "steps"),
+        ("a step of round 0", "request", {"steps": ["masked-1"]}, {"steps": ["masked-0"]}, "steps"),
+        ("a leading zero", "request", {"steps": ["masked-1"]}, {"steps": ["masked-01"]}, "steps"),
+        ("a step of round 256", "request", {"steps": ["masked-255"]}, {"steps": ["masked-256"]}, "steps"),
+        ("a step without its round", "request", {"steps": ["masked-1"]}, {"steps": ["masked"]}, "steps"),
+        ("a round of a step without", "request", {"steps": ["share"]}, {"steps": ["share-1"]}, "steps"),
+        ("a view of 31 bytes", "masked", _masked(), {"view": b64(bytes(31))}, "view"),
+        ("no bits", "masked", _masked(), {"bits": None}, "bits"),
+        ("no bits", "opened", _masked(), {"bits": None}, "bits"),
     ]
     return [
-        _bad(
+        flawed(
             "statement",
             f"{kind}: {name}",
             "malformed",
@@ -148,9 +154,48 @@ def _abort() -> Vector:
     return {"reason": "timeout", "detail": "time is up", "silent": ["bob"], "culprit": None}
 
 
+def _joins() -> list[tuple[str, str, Vector, Vector, str]]:
+    """Flaws of a join."""
+    key = b64(reference.sealing_public(story.session_seed("alice")))
+    good: Vector = {"sealing_key": key, "shape": [], "offer": None, "setups": {}}
+    offer, name, ids = b64(story.secret("an offer")), b64(bytes(16)), "setups.bob"
+    kept = good | {"offer": offer, "setups": {"bob": [name]}}
+    return [
+        ("a sealing key of 1215 bytes", "join", good, {"sealing_key": b64(bytes(1215))}, "1216"),
+        ("a shape of no elements", "join", good | {"shape": [3]}, {"shape": [0]}, "shape"),
+        (
+            "a shape of more than 2^26 elements",
+            "join",
+            good | {"shape": [2**26]},
+            {"shape": [2**26 + 1]},
+            "67108864",
+        ),
+        ("a shape of two dimensions", "join", good | {"shape": [3]}, {"shape": [3, 3]}, "shape"),
+        ("an offer of 31 bytes", "join", kept, {"offer": b64(bytes(31))}, "offer"),
+        ("an offer of 33 bytes", "join", kept, {"offer": b64(bytes(33))}, "offer"),
+        ("setups with an id of 15 bytes", "join", kept, {"setups": {"bob": [b64(bytes(15))]}}, ids),
+        ("setups with an id of 17 bytes", "join", kept, {"setups": {"bob": [b64(bytes(17))]}}, ids),
+        ("setups with an empty list", "join", kept, {"setups": {"bob": []}}, ids),
+        (
+            "setups with five ids",
+            "join",
+            kept | {"setups": {"bob": [name] * 4}},
+            {"setups": {"bob": [name] * 5}},
+            ids,
+        ),
+        ("setups with everybody", "join", kept, {"setups": {"all": [name]}}, "a name has"),
+        ("no setups", "join", kept, {"setups": None}, "setups"),
+    ]
+
+
+def _masked() -> Vector:
+    return {"view": b64(story.view()), "bits": b64(b"\1")}
+
+
 def _commit() -> Vector:
     view, commitment = story.view(), story.commitment("alice")
-    return {"view": b64(view), "inputs": list(story.PARTIES), "commitment": b64(commitment)}
+    named = {"view": b64(view), "inputs": list(story.PARTIES)}
+    return named | {"opened": None, "commitment": b64(commitment)}
 
 
 def specs() -> list[Vector]:
@@ -193,7 +238,7 @@ def specs() -> list[Vector]:
         ("an unknown field", {"epsilon": "1"}, "extra inputs"),
     ]
     vectors = [
-        _bad(
+        flawed(
             "spec",
             name,
             "malformed",
@@ -207,7 +252,38 @@ def specs() -> list[Vector]:
     for vector in vectors:
         if "ring" in vector["name"]:  # one unit less fits exactly: 3 · 3074457345618258602 = 2^63 − 2
             vector["repair"] = {"bytes": largest.decode()}
-    return vectors
+    return vectors + _referenda()
+
+
+def _referenda() -> list[Vector]:
+    """Thresholds that no referendum of four ballots can have."""
+    function: Vector = referendum.spec()["function"]
+    flaws: list[tuple[str, Vector, str]] = [
+        ("a threshold of 0", {"threshold": "0"}, "at least one ballot"),
+        ("a threshold of no part of all", {"threshold": "0/3"}, "at least one ballot"),
+        ("a threshold of more than all", {"threshold": "5/3"}, "more than all"),
+        ("a threshold of one out of none", {"threshold": "1/0"}, "more than all"),
+        ("a threshold above the number of input parties", {"threshold": "5"}, "more than the 4"),
+        ("a threshold that is a number", {"threshold": 3}, "threshold"),
+        ("a threshold with a point", {"threshold": "0.5"}, "threshold"),
+        ("a negative threshold", {"threshold": "-1"}, "threshold"),
+        ("a threshold with a line feed", {"threshold": "2/3\n"}, "threshold"),
+        ("a threshold of two fractions", {"threshold": "1/2/3"}, "threshold"),
+        ("a threshold of ten digits", {"threshold": "1/1000000000"}, "threshold"),
+        ("no threshold", {"threshold": None}, "threshold"),
+        ("a referendum with decimals", {"decimals": 2}, "extra inputs"),
+    ]
+    return [
+        flawed(
+            "spec",
+            name,
+            "malformed",
+            says,
+            {"bytes": reference.canonical(referendum.spec(function=function | change)).decode()},
+            {"bytes": referendum.SPEC.decode()},
+        )
+        for name, change, says in flaws
+    ]
 
 
 # -- §4.4 -----------------------------------------------------------------------------------------------
@@ -286,7 +362,9 @@ def letters() -> list[Vector]:
             {"topic": story.topic("refuse", "alice", "all") + "0"},
         ),
     ]
-    vectors = [_bad("letter", name, error, says, good | change, good) for name, error, says, change in flaws]
+    vectors = [
+        flawed("letter", name, error, says, good | change, good) for name, error, says, change in flaws
+    ]
     announce = story.header("announce", "coordinator", "all")
     passed_on: Vector = {
         "payload": story.payload(announce, story.SPEC, "coordinator").hex(),
@@ -298,10 +376,10 @@ def letters() -> list[Vector]:
         "an announcement under the topic of another step": ("/announce/", "/join/"),
     }.items():
         bad = passed_on | {"topic": passed_on["topic"].replace(old, new)}
-        vectors.append(_bad("letter", name, "malformed", "topic", bad, passed_on))
+        vectors.append(flawed("letter", name, "malformed", "topic", bad, passed_on))
     too_long = reference.canonical(story.header("result", "alice", "all"))
     vectors.append(
-        _bad(
+        flawed(
             "frame",
             "a body of more than 2^20 bytes",
             "malformed",
@@ -334,7 +412,7 @@ def sealed() -> list[Vector]:
     first, second, third = reference.chunks(key, body, piece=16)
     slot = story.slot("share", key, opens=True)
     good = story.sealed("share", [slot], [first, second, third])
-    box = reference.slot_box(story.channel(), "share", "bob", key)
+    box = reference.slot_box(story.channel(), "share", "bob", story.view(), key)
     opened = story.recorded()
     flaws: list[tuple[str, Vector]] = [
         ("an altered box", {"slots": [slot | {"box": b64(_flip(box, 0))}]}),
@@ -346,6 +424,8 @@ def sealed() -> list[Vector]:
         ("no channel, and none opened", {"slots": [slot | {"open": None}]}),
         ("a slot for somebody else", {"slots": [slot | {"to": "carlos"}]}),
         ("another view", {"view": bytes(32).hex()}),
+        ("no view", {"view": ""}),
+        ("a box that is bound to no view", {"slots": [story.slot("share", key, opens=True, bound=b"")]}),
         ("another session", {"session": "0" * 64}),
         ("another sender", {"sender": "carlos"}),
         ("another recipient's key", {"seed": story.session_seed("carlos").hex()}),
@@ -357,7 +437,7 @@ def sealed() -> list[Vector]:
         ("a chunk shorter than a tag", {"chunks": [each.hex() for each in (first, second, third[:15])]}),
     ]
     return [
-        _bad(
+        flawed(
             "unseal",
             name,
             "sealed",
@@ -374,7 +454,6 @@ def _sealing_keys() -> list[Vector]:
     key = reference.sealing_public(story.session_seed("bob"))
     good: Vector = {
         "session": story.SESSION,
-        "view": story.view().hex(),
         "me": "alice",
         "seed": story.session_seed("alice").hex(),
         "to": "bob",
@@ -385,7 +464,7 @@ def _sealing_keys() -> list[Vector]:
         ("an X25519 key of small order", key[:1184] + bytes(32)),
     ]
     return [
-        _bad("channel", name, "key", "sealing key", good | {"key": raw.hex()}, good) for name, raw in flaws
+        flawed("channel", name, "key", "sealing key", good | {"key": raw.hex()}, good) for name, raw in flaws
     ]
 
 
@@ -419,14 +498,37 @@ def openings() -> list[Vector]:
         ("two elements where one is due", shape, {"opening": longer.hex(), "commitment": wrong}),
         ("seven bytes where eight are due", shape, {"opening": cut.hex(), "commitment": odd}),
     ]
-    vectors = [_bad("verify", name, "opening", says, good | change, good) for name, says, change in flaws]
+    vectors = [flawed("verify", name, "opening", says, good | change, good) for name, says, change in flaws]
     for size in (31, 33):
         given: Vector = {"seed": bytes(size).hex(), "label": "example", "context": [], "length": 32}
         fixed: Vector = {"seed": bytes(32).hex()}
         vectors.append(
-            _bad("derive", f"a seed of {size} bytes", "value", "a seed has 32 bytes", given, fixed)
+            flawed("derive", f"a seed of {size} bytes", "value", "a seed has 32 bytes", given, fixed)
         )
-    return vectors
+    return vectors + _bits()
+
+
+def _bits() -> list[Vector]:
+    """Output shares of a referendum that are committed to, and yet no bits."""
+    return [
+        flawed(
+            "verify-bit", f"an output share of {share}", "opening", "more than", _opened(share), _opened(1)
+        )
+        for share in (2, 2**63, 2**64 - 1)
+    ]
+
+
+def _opened(share: int) -> Vector:
+    view, inputs = referendum.view(), referendum.PARTIES
+    opening = reference.opening(referendum.seed("bob"), view, inputs, [share])
+    commitment = reference.commitment(view, "bob", inputs, opening)
+    return {
+        "view": view.hex(),
+        "party": "bob",
+        "inputs": list(inputs),
+        "opening": opening.hex(),
+        "commitment": commitment.hex(),
+    }
 
 
 # -- §7 -------------------------------------------------------------------------------------------------
@@ -461,9 +563,23 @@ def inputs() -> list[Vector]:
             {"value": ["9223372036854775808"], "decimals": 0} | free,
             {"value": ["1"]},
         ),
+        ("yes in the place of a number", "a yes/no answer", {"value": ["yes"]}, {}),
         ("one flaw in a vector", "element 3", {"value": ["1", "2", "11"]}, {"value": ["1", "2", "3"]}),
     ]
     return [
-        _bad("encode", name, "input", says, good | change, repair or {"value": ["1"]})
+        flawed("encode", name, "input", says, good | change, repair or {"value": ["1"]})
         for name, says, change, repair in flaws
+    ] + _ballots()
+
+
+def _ballots() -> list[Vector]:
+    """What is no ballot."""
+    good: Vector = {"value": ["yes"]}
+    flaws: list[tuple[str, str, list[str]]] = [
+        ("a ballot of two", "other than 1 and 0", ["2"]),
+        ("a ballot of minus one", "other than 1 and 0", ["-1"]),
+        ("half a ballot", "other than 1 and 0", ["0.5"]),
+        ("two ballots", "takes one ballot", ["1", "0"]),
+        ("maybe", "not a number", ["maybe"]),
     ]
+    return [flawed("ballot", name, "input", says, {"value": value}, good) for name, says, value in flaws]

@@ -1,7 +1,7 @@
 """Writes every vector file beside this one from `reference.py`; the same bytes each time.
 
 python -m tests.vectors.generate            # all but HPKE, which is random: `recorded.json` holds it
-python -m tests.vectors.generate record     # records HPKE again, for when the session below changes
+python -m tests.vectors.generate record     # records HPKE again, for when one of the sessions changes
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import bad, reference, story
+from tests.vectors import bad, bad_rounds, correlated, recording, reference, referendum, story
 
 HERE = Path(__file__).parent
 Vector = dict[str, Any]
@@ -164,17 +164,76 @@ def encoding() -> list[Vector]:
     return vectors
 
 
+def ballots() -> list[Vector]:
+    """yes and no to ring bytes, shares by XOR, and the opened bit to a word."""
+    words = [("yes", 1), ("no", 0), ("TRUE", 1), ("False", 0), ("1", 1), ("0", 0), ("1.0", 1)]
+    vectors: list[Vector] = [
+        {
+            "name": f"ballot: {word}",
+            "kind": "ballot",
+            "given": {"value": [word]},
+            "expect": {"ring": reference.ring_bytes([bit]).hex()},
+        }
+        for word, bit in words
+    ]
+    seed, holders = story.secret("seed of the ballots' shares"), ["alice", "bob", "carlos"]
+    vectors += [
+        {
+            "name": f"a ballot that says {bit}",
+            "kind": "split-bit",
+            "given": {"bit": bit, "holders": holders, "explicit": "bob", "seed": seed.hex()},
+            "expect": {"shares": _bit_shares(bit, holders, seed)},
+        }
+        for bit in (0, 1)
+    ]
+    return vectors + [
+        {
+            "name": f"referendum: {bit}",
+            "kind": "decode",
+            "given": {
+                "function": "referendum",
+                "ring": reference.ring_bytes([bit]).hex(),
+                "scalar": True,
+                "inputs": 4,
+                "threshold": "2/3",
+            },
+            "expect": {"text": [word]},
+        }
+        for bit, word in ((0, "NO"), (1, "YES"))
+    ]
+
+
+def _bit_shares(bit: int, holders: list[str], seed: bytes) -> dict[str, dict[str, Any]]:
+    return {
+        holder: {"seed": share.hex()} if isinstance(share, bytes) else {"elements": [str(share)]}
+        for holder, share in reference.split_bit(bit, holders, "bob", seed).items()
+    }
+
+
 FILES = {
     "hashing": ("pack, digest, derive and the PRG (SPEC.md §4.1)", hashing),
     "sharing": ("additive shares, all but one of them seeds (SPEC.md §4.6)", sharing),
     "encoding": ("fixed point and answers (SPEC.md §7)", encoding),
+    "transfers": ("base oblivious transfers (SPEC.md §4.7)", correlated.base_transfers),
+    "extension": ("the correlation-robust hash and OT extension (SPEC.md §4.8)", correlated.extension),
+    "triples": ("triples of a pair of compute parties (SPEC.md §4.8)", correlated.triples),
+    "gates": (
+        "rounds of AND gates, the referendum's circuit and threshold (SPEC.md §4.9, §7)",
+        correlated.gates,
+    ),
+    "ballots": ("ballots, their shares and the answer (SPEC.md §4.6, §7)", ballots),
     "session": ("one whole session of three parties: alice 1.50, bob −2, carlos 40.25", story.vectors),
+    "referendum": ("every letter of one referendum of four ballots, three of them yes", referendum.vectors),
     "bad_statements": ("statements and headers with one flaw each (SPEC.md §4.2, §4.3)", bad.statements),
     "bad_specs": ("session specs with one flaw each (SPEC.md §4.3)", bad.specs),
     "bad_letters": ("payloads with one flaw each (SPEC.md §4.4)", bad.letters),
     "bad_sealed": ("sealed letters with one flaw each (SPEC.md §4.5)", bad.sealed),
     "bad_openings": ("output shares that are not what was committed to (SPEC.md §4.6)", bad.openings),
     "bad_inputs": ("inputs that cannot be encoded (SPEC.md §7)", bad.inputs),
+    "bad_rounds": (
+        "points, letters and rounds with one flaw each (SPEC.md §4.7 to §4.9)",
+        bad_rounds.vectors,
+    ),
 }
 
 
@@ -190,7 +249,7 @@ def files() -> dict[str, str]:
 def main() -> None:
     """Write the files."""
     if sys.argv[1:] == ["record"]:
-        story.record()
+        recording.record([story.opening_of_channel(), *referendum.openings_of_channels()])
     for name, text in files().items():
         (HERE / name).write_text(text, encoding="utf-8")
 

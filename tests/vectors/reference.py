@@ -90,9 +90,9 @@ def sealing_public(seed: bytes) -> bytes:
     return mlkem + X25519PrivateKey.from_private_bytes(raw[64:]).public_key().public_bytes_raw()
 
 
-def channel_info(session: str, view: bytes, sender: str, to: str) -> bytes:
+def channel_info(session: str, sender: str, to: str) -> bytes:
     """What HPKE binds a channel to."""
-    return pack("channel", session, view, sender, to)
+    return pack("channel", session, sender, to)
 
 
 def _decapsulate(seed: bytes, enc: bytes) -> bytes:
@@ -121,14 +121,14 @@ def hpke_open(seed: bytes, sealed: bytes, info: bytes) -> bytes:
     return AESGCM(key).decrypt(nonce, sealed[1120:], b"")
 
 
-def channel(seed: bytes, view: bytes, to: str) -> bytes:
+def channel(seed: bytes, to: str) -> bytes:
     """The sender's side of a channel."""
-    return derive(seed, "channel", view, to)
+    return derive(seed, "channel", to)
 
 
-def slot_box(channel_key: bytes, step: str, to: str, secret: bytes) -> bytes:
-    """The 48 bytes of a slot."""
-    return AESGCMSIV(derive(channel_key, "slot", step, to)).encrypt(bytes(12), secret, None)
+def slot_box(channel_key: bytes, stage: str, to: str, view: bytes, secret: bytes) -> bytes:
+    """The 48 bytes of a slot; the view is empty where there is none yet."""
+    return AESGCMSIV(derive(channel_key, "slot", stage, to, view)).encrypt(bytes(12), secret, None)
 
 
 def chunks(key: bytes, body: bytes, piece: int = PIECE) -> list[bytes]:
@@ -156,6 +156,15 @@ def split(
     rest = [value % MODULUS for value in x]
     for each in seeds.values():
         rest = [(a - b) % MODULUS for a, b in zip(rest, expand(each, len(x)), strict=True)]
+    return {holder: seeds.get(holder, rest) for holder in holders}
+
+
+def split_bit(bit: int, holders: Sequence[str], explicit: str, seed: bytes) -> dict[str, bytes | int]:
+    """The same for a ballot, by XOR: the lowest bit of a ring element is a share of it."""
+    seeds = {holder: derive(seed, "share", holder) for holder in holders if holder != explicit}
+    rest = bit
+    for each in seeds.values():
+        rest ^= expand(each, 1)[0]
     return {holder: seeds.get(holder, rest) for holder in holders}
 
 

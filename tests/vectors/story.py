@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from tests.vectors import reference
+from tests.vectors import recording, reference
 
-RECORDED = Path(__file__).parent / "recorded.json"
 PARTIES = ("alice", "bob", "carlos")
 RESULTS = ("alice", "bob")
 UNITS = {"alice": 150, "bob": -200, "carlos": 4025}
@@ -71,9 +68,8 @@ SESSION = reference.digest("spec", SPEC).hex()
 @cache
 def join(party: str) -> bytes:
     """A join's bytes."""
-    return reference.canonical(
-        {"sealing_key": b64(reference.sealing_public(session_seed(party))), "shape": []}
-    )
+    key = reference.sealing_public(session_seed(party))
+    return reference.canonical({"sealing_key": b64(key), "shape": [], "offer": None, "setups": {}})
 
 
 @cache
@@ -121,8 +117,8 @@ def received(party: str) -> bytes:
 def commit(party: str) -> bytes:
     """What it would say in the second round, had carlos been left out."""
     inputs = PARTIES[:2]
-    fields = {"view": b64(view()), "inputs": list(inputs), "commitment": b64(commitment(party, inputs))}
-    return reference.canonical(fields)
+    committed = {"opened": None, "commitment": b64(commitment(party, inputs))}
+    return reference.canonical({"view": b64(view()), "inputs": list(inputs)} | committed)
 
 
 def header(step: str, sender: str, to: str, **changes: Any) -> dict[str, Any]:
@@ -131,6 +127,7 @@ def header(step: str, sender: str, to: str, **changes: Any) -> dict[str, Any]:
         "version": 1,
         "session": SESSION,
         "step": step,
+        "round": 0,
         "sender": sender,
         "to": to,
         "part": 0,
@@ -140,9 +137,9 @@ def header(step: str, sender: str, to: str, **changes: Any) -> dict[str, Any]:
     return fields | changes
 
 
-def topic(step: str, sender: str, to: str, part: int = 0) -> str:
+def topic(stage: str, sender: str, to: str, part: int = 0) -> str:
     """Where a letter is published."""
-    return f"sotto/1/session/{SESSION}/{step}/{sender}/{to}/{part}"
+    return f"sotto/1/session/{SESSION}/{stage}/{sender}/{to}/{part}"
 
 
 def payload(header_fields: dict[str, Any], body: bytes, signer: str) -> bytes:
@@ -150,44 +147,30 @@ def payload(header_fields: dict[str, Any], body: bytes, signer: str) -> bytes:
     return reference.sign_letter(identity(signer), reference.canonical(header_fields), body)
 
 
-# -- the one thing that is random: HPKE ----------------------------------------------------------------
-
-
-def record() -> None:
-    """Open a channel from alice to bob, once, and write it down."""
-    from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
-    from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PublicKey, Suite
-
-    public = reference.sealing_public(session_seed("bob"))
-    key = MLKEM768X25519PublicKey(
-        MLKEM768PublicKey.from_public_bytes(public[:1184]), X25519PublicKey.from_public_bytes(public[1184:])
-    )
-    info = reference.channel_info(SESSION, view(), "alice", "bob")
-    suite = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-    sealed = suite.encrypt(channel(), key, info)
-    RECORDED.write_text(json.dumps({"session": SESSION, "alice to bob": sealed.hex()}, indent=1) + "\n")
+# -- the one thing that is random: HPKE, which `recording.py` keeps --------------------------------------
 
 
 def channel() -> bytes:
     """The channel from alice to bob."""
-    return reference.channel(session_seed("alice"), view(), "bob")
+    return reference.channel(session_seed("alice"), "bob")
+
+
+def opening_of_channel() -> recording.Opening:
+    """What opens it."""
+    return recording.Opening(SESSION, "alice", "bob", channel(), session_seed("bob"))
 
 
 def recorded() -> bytes:
     """The HPKE ciphertext that opens it."""
-    fields = json.loads(RECORDED.read_text())
-    if fields["session"] != SESSION:
-        raise ValueError("recorded.json is of another session: run `python -m tests.vectors.generate record`")
-    return bytes.fromhex(fields["alice to bob"])
+    return opening_of_channel().recorded()
 
 
 # -- sealed letters ------------------------------------------------------------------------------------
 
 
-def slot(step: str, content: bytes, *, opens: bool) -> dict[str, Any]:
-    """alice's slot for bob."""
-    box = reference.slot_box(channel(), step, "bob", content)
+def slot(stage: str, content: bytes, *, opens: bool, bound: bytes | None = None) -> dict[str, Any]:
+    """alice's slot for bob, bound to the view or to something else."""
+    box = reference.slot_box(channel(), stage, "bob", view() if bound is None else bound, content)
     return {"to": "bob", "open": b64(recorded()) if opens else None, "box": b64(box)}
 
 
@@ -200,6 +183,7 @@ def sealed(step: str, slots: list[dict[str, Any]], chunks: list[bytes], **change
         "seed": session_seed("bob").hex(),
         "sender": "alice",
         "step": step,
+        "round": 0,
         "to": "bob",
         "slots": slots,
         "chunks": [chunk.hex() for chunk in chunks],
@@ -233,7 +217,7 @@ def vectors() -> list[dict[str, Any]]:
             {
                 "name": f"{party}'s sealing key and join",
                 "kind": "join",
-                "given": {"session": SESSION, "party": party, "seed": session_seed(party).hex()},
+                "given": {"spec": SPEC.decode(), "party": party, "seed": session_seed(party).hex()},
                 "expect": {
                     "bytes": join(party).decode(),
                     "digest": reference.digest("join", party, join(party)).hex(),
@@ -257,11 +241,12 @@ def vectors() -> list[dict[str, Any]]:
                 "seed": session_seed("alice").hex(),
                 "to": "bob",
                 "step": "reveal",
+                "round": 0,
                 "key": body_key.hex(),
                 "body": opening("alice").hex(),
             },
             "expect": {
-                "box": reference.slot_box(channel(), "reveal", "bob", body_key).hex(),
+                "box": reference.slot_box(channel(), "reveal", "bob", view(), body_key).hex(),
                 "chunks": [chunk.hex() for chunk in reference.chunks(body_key, opening("alice"))],
             },
         },
@@ -275,11 +260,12 @@ def vectors() -> list[dict[str, Any]]:
                 "seed": session_seed("alice").hex(),
                 "to": "bob",
                 "step": "share",
+                "round": 0,
                 "key": body_key.hex(),
                 "zeros": 2 * reference.PIECE + 1,
             },
             "expect": {
-                "box": reference.slot_box(channel(), "share", "bob", body_key).hex(),
+                "box": reference.slot_box(channel(), "share", "bob", view(), body_key).hex(),
                 "sha256": [
                     hashlib.sha256(chunk).hexdigest()
                     for chunk in reference.chunks(body_key, bytes(2 * reference.PIECE + 1))

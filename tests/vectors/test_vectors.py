@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,14 @@ from protocol.errors import InputError, RemoteProtocolError, SottoError
 from protocol.functionalities import CATALOGUE
 from protocol.letters import Header, Letter, Slot, frame, parse
 from protocol.mailbox import STATEMENTS
-from protocol.messages import Begin, Join, MalformedError, Request, Statement, Step
+from protocol.messages import Begin, MalformedError, Request, Statement, Step
 from protocol.ring import Ring
 from protocol.sealed import Outgoing
 from protocol.secret import Seed
-from protocol.sharing import Share
 from protocol.spec import SessionSpec, session_id
 from protocol.transcript import digest, pack
-from tests.vectors import generate, story
+from tests.vectors import generate, operations, recording
+from tests.vectors.operations import named, no_entropy, shown
 
 HERE = Path(__file__).parent
 Fields = dict[str, Any]
@@ -41,6 +40,7 @@ ERRORS: dict[str, type[Exception]] = {
     "sealed": MalformedError,
     "key": RemoteProtocolError,
     "opening": MalformedError,
+    "offer": RemoteProtocolError,
     "input": InputError,
     "value": ValueError,
 }
@@ -53,10 +53,6 @@ def _parts(given: list[dict[str, str]]) -> list[bytes | str]:
 def _ring(elements: list[str], scalar: bool) -> Ring:
     array = np.array([int(each) % 2**64 for each in elements], dtype=np.uint64)
     return array.reshape(()) if scalar else array
-
-
-def _no_entropy(size: int) -> bytes:
-    raise AssertionError(f"{size} random bytes are not needed here")
 
 
 def do_pack(given: Fields) -> Fields:
@@ -82,13 +78,7 @@ def do_split(given: Fields) -> Fields:
     shares = sharing.split(x, given["holders"], given["explicit"], Seed(bytes.fromhex(given["seed"])))
     total = sharing.reconstruct((share.elements(x.shape) for share in shares.values()), x.shape)
     assert np.array_equal(total, x)
-    return {"shares": {holder: _shown(share) for holder, share in shares.items()}}
-
-
-def _shown(share: Share) -> Fields:
-    if isinstance(share.content, Seed):
-        return {"seed": share.content.expose().hex()}
-    return {"elements": [str(each) for each in share.content.reshape(-1).tolist()]}
+    return {"shares": {holder: shown(share) for holder, share in shares.items()}}
 
 
 def do_encode(given: Fields) -> Fields:
@@ -102,7 +92,8 @@ def do_encode(given: Fields) -> Fields:
 def do_decode(given: Fields) -> Fields:
     raw = bytes.fromhex(given["ring"])
     opened = ring.from_bytes(raw, () if given["scalar"] else (len(raw) // 8,))
-    text = CATALOGUE[given["function"]](decimals=given["decimals"]).decode(opened, given["inputs"]).text()
+    parameters = {key: given[key] for key in ("decimals", "threshold") if key in given}
+    text = CATALOGUE[given["function"]](**parameters).decode(opened, given["inputs"]).text()
     return {"text": [text] if isinstance(text, str) else text}
 
 
@@ -132,15 +123,6 @@ def do_frame(given: Fields) -> Fields:
     return {}
 
 
-def do_join(given: Fields) -> Fields:
-    seal = Seal(given["session"], given["party"], Seed(bytes.fromhex(given["seed"])), _no_entropy)
-    join = Join(sealing_key=seal.public_key, shape=())
-    return {
-        "bytes": join.encode().decode(),
-        "digest": membership.join_digest(given["party"], join).hex(),
-    }
-
-
 def do_view(given: Fields) -> Fields:
     begin = Begin.decode(given["begin"].encode())
     return {"view": membership.view_digest(given["session"], begin).hex()}
@@ -150,8 +132,13 @@ def do_seal(given: Fields) -> Fields:
     key, to = bytes.fromhex(given["key"]), given["to"]
     seal = Seal(given["session"], given["me"], Seed(bytes.fromhex(given["seed"])), lambda _size: key)
     body = bytes(given["zeros"]) if "zeros" in given else bytes.fromhex(given["body"])
-    letter = Outgoing(Step(given["step"]), to, body, (to,), opened=frozenset({to}))
-    (slot,), chunks = seal.seal(letter, bytes.fromhex(given["view"]), lambda _party: b"")
+    letter = Outgoing(
+        *(Step(given["step"]), to, body, (to,)),
+        opened=frozenset({to}),
+        round=given["round"],
+        view=bytes.fromhex(given["view"]),
+    )
+    (slot,), chunks = seal.seal(letter, lambda _party: b"")
     return {
         "box": slot.box.hex(),
         "chunks": [chunk.hex() for chunk in chunks],
@@ -160,7 +147,7 @@ def do_seal(given: Fields) -> Fields:
 
 
 def do_channel(given: Fields) -> Fields:
-    seal = Seal(given["session"], given["me"], Seed(bytes.fromhex(given["seed"])), _no_entropy)
+    seal = Seal(given["session"], given["me"], Seed(bytes.fromhex(given["seed"])), no_entropy)
     if not seal.usable(bytes.fromhex(given["key"])):  # as Session._begin does
         raise RemoteProtocolError("joined with a sealing key that is none", given["to"])
     return {}
@@ -170,13 +157,14 @@ def do_unseal(given: Fields) -> Fields:
     letter = Letter(
         given["session"],
         Step(given["step"]),
+        given["round"],
         given["sender"],
         given["to"],
         tuple(Slot.model_validate_json(json.dumps(slot)) for slot in given["slots"]),
         tuple(bytes.fromhex(chunk) for chunk in given["chunks"]),
         b"",
     )
-    seal = Seal(given["session"], given["me"], Seed(bytes.fromhex(given["seed"])), _no_entropy)
+    seal = Seal(given["session"], given["me"], Seed(bytes.fromhex(given["seed"])), no_entropy)
     unsealed = seal.unseal(letter, bytes.fromhex(given["view"]))
     seed = None if unsealed.seed is None else unsealed.seed.expose().hex()
     return {"seed": seed, "body": unsealed.body.hex()}
@@ -206,11 +194,7 @@ def do_transcript(given: Fields) -> Fields:
     return {"transcript": opening.transcript(view, given["inputs"], commitments).hex()}
 
 
-OPERATIONS: dict[str, Callable[[Fields], Fields]] = {
-    name.removeprefix("do_"): operation
-    for name, operation in list(globals().items())
-    if name.startswith("do_")
-}
+OPERATIONS = named(globals()) | operations.OPERATIONS
 
 
 def _load(pattern: str) -> list[Any]:
@@ -249,4 +233,4 @@ def test_the_files_are_what_the_generator_writes() -> None:
 
 def test_every_file_is_loaded() -> None:
     on_disk = {path.name for path in HERE.glob("*.json")}
-    assert on_disk == {*generate.files(), story.RECORDED.name}
+    assert on_disk == {*generate.files(), recording.RECORDED.name}

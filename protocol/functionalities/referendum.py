@@ -1,0 +1,72 @@
+"""referendum: do at least T of the n ballots say yes?  One bit is opened, and never the count."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from protocol import circuits
+from protocol.bits import Bits
+from protocol.functionalities.base import Answer, Boolean, Domain
+from protocol.gates import Circuit
+from protocol.ring import Ring
+
+
+class Referendum(Boolean):
+    """YES if at least the threshold of the counted ballots say yes, else NO, and nothing more."""
+
+    name: Literal["referendum"] = "referendum"
+    threshold: str = Field(
+        description="ballots that must say yes: a fraction of those counted (2/3), or a whole number",
+    )
+
+    @field_validator("threshold")
+    @classmethod
+    def _is_a_threshold(cls, threshold: str) -> str:
+        if re.fullmatch(r"[0-9]{1,9}(/[0-9]{1,9})?", threshold, re.ASCII) is None:
+            raise ValueError("write it like 2/3, or as a whole number of ballots")
+        part, _, whole = threshold.partition("/")
+        if int(part) < 1:
+            raise ValueError("at least one ballot must have to say yes")
+        if whole and int(part) > int(whole):
+            raise ValueError(f"{threshold} is more than all ballots")
+        return threshold
+
+    def least(self, ballots: int) -> int:
+        """T: how many of so many counted ballots must say yes."""
+        return ceil(Fraction(self.threshold) * ballots) if "/" in self.threshold else int(self.threshold)
+
+    def domain(self, inputs: int) -> Domain:
+        """Yes or no; ValueError if not even all of them could reach the threshold."""
+        if self.least(inputs) > inputs:
+            raise ValueError(f"a threshold of {self.threshold} is more than the {inputs} input parties")
+        return super().domain(inputs)
+
+    def circuit(self, inputs: Bits, one: Bits) -> Circuit[Bits]:
+        """[count ≥ T]; the count exists only as shares."""
+        return circuits.reaches(inputs, self.least(len(inputs)), one)
+
+    def most_ands(self, inputs: int) -> int:
+        """Of the tally and the comparison, whatever the threshold."""
+        return circuits.most_ands(inputs)
+
+    def decode(self, opened: Ring, inputs: int) -> Answer:  # noqa: ARG002 - the bit says it all
+        """The one bit."""
+        return Answer(np.asarray(opened, dtype=np.int64), words=("NO", "YES"))
+
+    def ideal(self, values: Sequence[Decimal]) -> Decimal:
+        """[Σ x_i / n ≥ the fraction], or [Σ x_i ≥ the number]."""
+        part, _, whole = self.threshold.partition("/")
+        yes = sum(values, Decimal(0))
+        return Decimal(int(yes * int(whole) >= int(part) * len(values) if whole else yes >= int(part)))
+
+    def facts(self, inputs: int) -> dict[str, int]:
+        """How many ballots were counted, and how many had to say yes."""
+        return {"n": inputs, "T": self.least(inputs)}

@@ -1,0 +1,198 @@
+"""Judges how a schedule ended: in the right answer or in a named abort, in time, and nothing used twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import combinations
+
+import pytest
+
+from party_node import seal
+from party_node.journal import SETUPS_KEPT
+from party_node.post import Publication
+from protocol.messages import AbortReason
+from protocol.states import OVER, Ending, Outcome, State
+from tests.simulation.run import Run
+from tests.simulation.schedule import CoordinatorGone, Crash, Schedule
+from tests.support.ledger import audited
+
+GRACE = 5_000  # milliseconds after close_by, or after a node's last start, by which it must be done
+# Nobody lies in these schedules, so that no abort may speak of lies.
+HONEST = {AbortReason.NEVER_JOINED, AbortReason.LEFT_OUT, AbortReason.TOO_FEW_INPUTS, AbortReason.TIMEOUT}
+
+
+def simulate(schedule: Schedule) -> str:
+    """Run a schedule to its end and say how it ended; AssertionError if a promise was broken."""
+    with parts_of(schedule.part_bytes), audited():
+        return _judged(Run(schedule))
+
+
+@contextmanager
+def parts_of(size: int) -> Iterator[None]:
+    """Cut sealed letters into parts of `size` bytes for the length of a `with` block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seal, "PART_BYTES", size)
+        yield
+
+
+def _judged(run: Run) -> str:
+    try:
+        run.network.run()
+        check_letters(run.network.tap)
+        check_answers(run)
+        check_endings(run)
+        check_remains(run)
+        check_setups(run)
+        return summary(run)
+    except BaseException as error:
+        error.add_note(repr(run.schedule))
+        raise
+    finally:
+        run.close()
+
+
+def summary(run: Run) -> str:
+    """How the session ended, in a word for each way, for statistics."""
+    outcomes = run.network.outcomes(run.session)
+    ways = {str(each.ending.reason if each.ending else each.state) for each in outcomes.values()}
+    return " + ".join(sorted(ways)) or "never announced"
+
+
+def check_letters(tap: list[Publication]) -> None:
+    """Nobody ever signs two different letters under one address."""
+    seen: dict[str, bytes] = {}
+    for sent in tap:
+        if sent.payload and sent.topic.split("/")[4] != "request":
+            first = seen.setdefault(sent.topic, sent.payload)
+            assert first == sent.payload, f"two different payloads under {sent.topic}"
+
+
+def check_answers(run: Run) -> None:
+    """Whoever completes has counted the same inputs and, as a result party, holds the right answer."""
+    outcomes = run.network.outcomes(run.session)
+    counted = {each.inputs for each in outcomes.values() if each.state is State.COMPLETED}
+    assert len(counted) < 2, f"they counted different inputs: {counted}"
+    for name, each in outcomes.items():
+        if name not in run.schedule.results or each.state is not State.COMPLETED:
+            assert each.state is not State.COMPLETED or each.answer is None, f"{name} learned an answer"
+            continue
+        assert len(each.inputs) >= run.schedule.min_inputs, f"{name} counted too few inputs"
+        assert each.answer is not None, f"{name} completed without an answer"
+        assert each.answer.text() == _ideal(run, each.inputs), f"{name} has a wrong answer"
+
+
+def _ideal(run: Run, inputs: tuple[str, ...]) -> str | list[str]:
+    """What a trusted party would answer."""
+    columns = [run.values[name] for name in inputs]
+    if run.schedule.votes:
+        return "YES" if columns.count("1") >= _least(run.schedule.threshold, len(columns)) else "NO"
+    if run.schedule.length is None:
+        return f"{run.function.ideal([Decimal(str(each)) for each in columns]):.2f}"
+    rows = zip(*columns, strict=True)
+    return [f"{run.function.ideal([Decimal(each) for each in row]):.2f}" for row in rows]
+
+
+def _least(threshold: str, ballots: int) -> int:
+    """How many must say yes: the smallest whole number that is not below the fraction."""
+    part, slash, whole = threshold.partition("/")
+    return -(-int(part) * ballots // int(whole)) if slash else int(part)
+
+
+def check_endings(run: Run) -> None:
+    """Everybody who is there ends in time, with the answer or with a plausible reason."""
+    schedule, network = run.schedule, run.network
+    there = [name for name in schedule.members if name not in network.down]
+    outcomes = network.outcomes(run.session)
+    limit = max(run.spec.close_by, run.last_start) + GRACE
+    for name in there:
+        if name in outcomes:
+            row = network.journals[name].session(run.session)
+            assert outcomes[name].state in OVER, f"{name} is still {outcomes[name].state}"
+            assert row is not None
+            assert row.ended is not None
+            assert row.ended <= limit, f"{name} ended {row.ended - run.spec.close_by} ms late"
+            check_ending(name, outcomes[name].ending, schedule)
+    check_silent(schedule, outcomes)
+    if schedule.must_complete and outcomes:  # with no outcome, the announcement reached nobody
+        check_complete(schedule, outcomes)
+
+
+def check_ending(name: str, ending: Ending | None, schedule: Schedule) -> None:
+    """Silence is not guilt: nobody lied, so nobody is accused, and those waited for are named."""
+    if ending is None:
+        return
+    assert ending.reason in HONEST, f"{name}: {ending}"
+    assert ending.culprit is None, f"{name}: {ending}"
+    assert set(ending.silent) <= set(schedule.members), f"{name}: {ending}"
+    if ending.reported_by is None:
+        assert name not in ending.silent, f"{name} waited for itself: {ending}"
+    if ending.reason in (AbortReason.NEVER_JOINED, AbortReason.TIMEOUT):
+        assert ending.silent, f"{name}: {ending}"
+
+
+def check_silent(schedule: Schedule, outcomes: dict[str, Outcome]) -> None:
+    """On a network that loses nothing, somebody names those to whom something has happened.
+
+    Not everybody: whoever waits for a party that itself waits can only name that one.
+    """
+    endings = [each.ending for each in outcomes.values() if each.ending]
+    chance = any(isinstance(each, Crash | CoordinatorGone) for each in schedule.operations)
+    if not endings or chance or schedule.lose or schedule.delay > 50:
+        return
+    named = {name for ending in endings for name in ending.silent}
+    assert named & schedule.disturbed, f"only {named} are named: {endings}"
+
+
+def check_complete(schedule: Schedule, outcomes: dict[str, Outcome]) -> None:
+    """Faults that pass leave no trace."""
+    for name in schedule.members:
+        assert name in outcomes, f"{name} never heard of the session"
+        each = outcomes[name]
+        assert each.state is State.COMPLETED, f"{name}: {each}"
+        assert each.inputs == schedule.inputs, f"{name} counted {each.inputs}"
+        assert not each.unconfirmed, f"{name}: {each}"
+
+
+def check_remains(run: Run) -> None:
+    """After the session, no node that runs keeps a secret, and the broker none of its letters."""
+    network = run.network
+    running = [name for name in run.schedule.members if name not in network.down]
+    for name in running:
+        row = network.journals[name].session(run.session)
+        if row is not None:
+            assert row.seed is None, f"{name} keeps its seed"
+            assert network.journals[name].value(run.session) is None, f"{name} keeps its input"
+            assert not network.journals[name].outbox(run.session), f"{name} keeps its letters"
+    # Who dies while it takes its letters off the broker leaves some there (see test_bad_luck.py).
+    unlucky = {name for at, name in network.crashes if at >= run.spec.close_by}
+    tidy = set(running) - unlucky
+    left = [topic for topic in network.retained if topic.split("/")[5] in tidy]
+    assert not left, f"the broker keeps {left}"
+
+
+def check_setups(run: Run) -> None:
+    """Base transfers stay for later sessions, with each peer the newest; those who computed share some."""
+    network, schedule = run.network, run.schedule
+    running = [name for name in schedule.members if name not in network.down]
+    kept = {name: kept_setups(run, name) for name in running}
+    for name, peers in kept.items():
+        lent = network.journals[name]._db.execute("SELECT count(*) FROM lent").fetchone()[0]
+        assert not lent, f"{name} still lends {lent} setups to a session that is over"
+        assert all(len(ids) <= SETUPS_KEPT for ids in peers.values()), f"{name} keeps {peers}"
+        assert set(peers) <= set(schedule.compute) - {name} if schedule.votes else not peers
+    outcomes = network.outcomes(run.session)
+    done = {name for name, each in outcomes.items() if each.state is State.COMPLETED}
+    if schedule.votes and len(schedule.inputs) > 1:  # one ballot needs no triples
+        for one, other in combinations(sorted(done & set(running) & set(schedule.compute)), 2):
+            assert kept[one].get(other, set()) & kept[other].get(one, set()), f"{one} and {other} share none"
+
+
+def kept_setups(run: Run, name: str) -> dict[str, set[bytes]]:
+    """The ids of the setups that a node keeps, by peer."""
+    names = {identity: peer for peer, identity in run.spec.members.items()}
+    found: dict[str, set[bytes]] = {}
+    for peer, setup in run.network.journals[name]._db.execute("SELECT peer, id FROM setup"):
+        found.setdefault(names[peer], set()).add(setup)
+    return found
