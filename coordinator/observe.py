@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from protocol import ring
+import numpy as np
+
+from protocol import membership, ring
 from protocol.errors import RemoteProtocolError
 from protocol.functionalities import Answer
 from protocol.letters import Part
@@ -80,9 +82,7 @@ class SessionView:
         received = self._mail.statements(Received, self.spec.compute)
         if len(received) < len(self.spec.compute):
             return ()
-        return tuple(
-            name for name in self.spec.inputs if all(name in each.inputs for each in received.values())
-        )
+        return membership.counted(self.spec.inputs, received.values())
 
     def outcome(self) -> Outcome:
         """Where the session stands, as far as the public letters show."""
@@ -125,9 +125,12 @@ class SessionView:
         if not self.spec.public or len(results) < len(self.spec.results) or len(set(results)) != 1:
             return None
         begin = self._mail.statements(Begin, [self.spec.leader]).get(self.spec.leader)
-        if begin is None:
+        function = self.spec.function
+        if begin is None or function.shape not in (None, begin.shape):
             return None
         if not results[0].inputs or len(results[0].elements) != ring.BYTES * math.prod(begin.shape):
             return None
         opened = ring.from_bytes(results[0].elements, begin.shape)
-        return self.spec.function.decode(opened, len(results[0].inputs))
+        if (opened > np.uint64(function.largest)).any():
+            return None
+        return function.decode(opened, len(results[0].inputs))

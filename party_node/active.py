@@ -21,7 +21,9 @@ from protocol.session import Session
 from protocol.spec import SessionSpec
 from protocol.states import State
 
-FIRST_REQUEST = 300  # milliseconds without progress after which we ask for what is missing
+FIRST_REQUEST = 300  # milliseconds without progress after which we ask for what is missing,
+A_MEMBER = 20  # and so many more for each member: the more there are, the longer a step takes everybody,
+MOST_PATIENCE = 3_000  # but not more than this for all of them
 SLOW_LINK = 10_000  # bytes a millisecond: how much longer a large letter may be on its way
 LAST_REQUEST = 15_000  # and the longest pause between two requests
 RETAIN_AFTER = 2_000  # milliseconds more, and somebody must be away: the broker keeps our letters
@@ -107,7 +109,10 @@ class ActiveSession:
     def _patience(self) -> int:
         """How long a letter may be on its way before we ask for it again."""
         elements = self.machine.shape[0] if self.machine.shape else 1
-        return FIRST_REQUEST + elements * BYTES * len(self.spec.members) // SLOW_LINK
+        members = len(self.spec.members)
+        return (
+            FIRST_REQUEST + min(A_MEMBER * members, MOST_PATIENCE) + elements * BYTES * members // SLOW_LINK
+        )
 
     def _arrived(self, payload: bytes | None, now: int) -> None:
         self._journal.arrived(self.id, self._number, now, payload)
@@ -163,7 +168,7 @@ class ActiveSession:
 
     def _send(self, letters: Iterable[Outgoing]) -> None:
         for peer, name, setup in self.machine.new_setups():
-            self._journal.keep_setup(self.spec.members[peer], name, setup, self.spec.created)
+            self._journal.keep_setup(self.id, self.spec.members[peer], name, setup, self.spec.created)
         for letter in letters:
             if (letter.stage, letter.to) in self._outbox:  # replayed: it has its bytes already
                 continue

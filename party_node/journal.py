@@ -36,7 +36,7 @@ from protocol.transcript import digest
 INPUT_FILE = "input"
 BUSY_SECONDS = 10  # to wait for another command of the same coordinator
 MEMORY = ":memory:"  # SQLite's name for a journal without a file
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SETUPS_KEPT = 2  # with each peer
 SCHEMA = """
 CREATE TABLE session (
@@ -62,14 +62,13 @@ CREATE TABLE outbox (              -- one row a part, exactly as published; NULL
     payload BLOB,
     PRIMARY KEY (session, step, recipient, part)
 ) STRICT;
-CREATE TABLE setup (               -- our halves of base oblivious transfers; `peer` is its identity
-    peer BLOB NOT NULL, id BLOB NOT NULL, kind TEXT NOT NULL, keys BLOB NOT NULL,
-    made INTEGER NOT NULL,         -- when its session was announced, Unix milliseconds
+CREATE TABLE setup (               -- our halves of what serves a next extension; `peer` is its identity
+    peer BLOB NOT NULL, id BLOB NOT NULL, kind TEXT NOT NULL,
+    keys BLOB, hash BLOB NOT NULL, -- NULL once used; the row stays, or a replay would bring them back
+    maker TEXT NOT NULL,           -- the session that made it,
+    made INTEGER NOT NULL,         -- and when that was announced, Unix milliseconds
+    lent TEXT,                     -- the one session that named it in its join; '' if none ever may
     PRIMARY KEY (peer, id)
-) STRICT;
-CREATE TABLE lent (                -- which of them a session named in its join
-    session TEXT NOT NULL, peer BLOB NOT NULL, id BLOB NOT NULL,
-    PRIMARY KEY (session, peer, id)
 ) STRICT;
 """
 KINDS: dict[str, type[PairKeys | ChoiceKeys]] = {"pairs": PairKeys, "choices": ChoiceKeys}
@@ -221,21 +220,36 @@ class Journal:
             *(outcome.state, _dump(outcome), answer, now, session),
         )
 
-    def keep_setup(self, peer: bytes, name: bytes, setup: PairKeys | ChoiceKeys, made: int) -> None:
-        """Base transfers with `peer`, for later sessions; a replay makes the same ones again."""
+    def keep_setup(
+        self, maker: str, peer: bytes, name: bytes, setup: PairKeys | ChoiceKeys, made: int
+    ) -> None:
+        """What an extension with `peer` has left for a next session; a replay makes the same again."""
         kind = next(kind for kind, each in KINDS.items() if isinstance(setup, each))
-        self._write(
-            "INSERT OR IGNORE INTO setup VALUES (?,?,?,?,?)", peer, name, kind, setup.to_bytes(), made
-        )
+        keys = setup.to_bytes()
+        row = (peer, name, kind, keys, digest("setup", keys), maker, made, None)
+        self._write("INSERT OR IGNORE INTO setup VALUES (?,?,?,?,?,?,?,?)", *row)
 
-    def lend_setups(self, session: str, peers: Iterable[bytes], since: int) -> None:
-        """Let a session use what was made with these peers; what is older than `since` is deleted."""
-        self._write(
-            "DELETE FROM setup WHERE made < ? AND (peer, id) NOT IN (SELECT peer, id FROM lent)", since
+    def lend_setups(self, session: str, peers: Iterable[bytes]) -> None:
+        """Give a session what is kept with these peers, for it alone: no setup is ever named twice."""
+        query = (
+            "SELECT id, keys, hash FROM setup WHERE peer = ? AND lent IS NULL ORDER BY made DESC, id LIMIT ?"
         )
         for peer in peers:
-            newest = "SELECT ?, peer, id FROM setup WHERE peer = ? ORDER BY made DESC, id LIMIT ?"
-            self._write(f"INSERT INTO lent {newest}", session, peer, SETUPS_KEPT)
+            for name, keys, expected in self._db.execute(query, (peer, SETUPS_KEPT)).fetchall():
+                if digest("setup", keys) == expected:
+                    self._write("UPDATE setup SET lent = ? WHERE peer = ? AND id = ?", session, peer, name)
+                else:  # damaged on the disk
+                    mark = "UPDATE setup SET lent = '', keys = NULL WHERE peer = ? AND id = ?"
+                    self._write(mark, peer, name)
+
+    def drop_setups(self, before: int) -> None:
+        """Delete what was made before a time, unless a session is using it; its mark goes with its maker."""
+        self._write("UPDATE setup SET lent = '', keys = NULL WHERE made < ? AND lent IS NULL", before)
+        self._write(_DROP_MARKS, before)
+
+    def distrust(self, peer: bytes) -> None:
+        """Never use again what was made with a peer that has broken the protocol."""
+        self._write("UPDATE setup SET lent = '', keys = NULL WHERE peer = ? AND lent IS NULL", peer)
 
     def retain(self, session: str) -> None:
         """The broker keeps this session's letters for those who are away."""
@@ -247,7 +261,7 @@ class Journal:
         self._write("DELETE FROM input WHERE session = ?", session)
         self._leftovers.append((session, INPUT_FILE))
         self._write("DELETE FROM arrival WHERE session = ?", session)
-        self._write("DELETE FROM lent WHERE session = ?", session)
+        self._write("UPDATE setup SET keys = NULL WHERE lent = ?", session)
         self._write(_PRUNE, SETUPS_KEPT)
 
     def forget_outbox(self, session: str) -> None:
@@ -296,14 +310,16 @@ class Journal:
     def setups_of(
         self, session: str, members: Mapping[str, bytes]
     ) -> dict[str, dict[bytes, PairKeys | ChoiceKeys]]:
-        """The setups that a session may use, by peer and id, the newest first."""
+        """The setups that a session may use, by peer and id; LostError if one is damaged."""
         names = {identity: name for name, identity in members.items()}
         found: dict[str, dict[bytes, PairKeys | ChoiceKeys]] = {}
-        for peer, name, kind, keys in self._db.execute(
-            "SELECT peer, id, kind, keys FROM lent JOIN setup USING (peer, id) WHERE session = ? "
-            "ORDER BY peer, made DESC, id",
-            (session,),
-        ):
+        query = (
+            "SELECT peer, id, kind, keys, hash FROM setup WHERE lent = ? AND keys IS NOT NULL "
+            "ORDER BY peer, made DESC, id"
+        )
+        for peer, name, kind, keys, expected in self._db.execute(query, (session,)):
+            if digest("setup", keys) != expected:
+                raise LostError(f"what was kept with {names[peer]} for session {session[:12]} is damaged")
             found.setdefault(names[peer], {})[name] = KINDS[kind].from_bytes(keys)
         return found
 
@@ -348,13 +364,19 @@ class Journal:
         )
 
 
-# All but the newest ones, unless a session still uses them.
+# All but the newest ones that serve no session.
 _PRUNE = """
-DELETE FROM setup WHERE (peer, id) NOT IN (SELECT peer, id FROM lent) AND (peer, id) IN (
+DELETE FROM setup WHERE lent IS NULL AND (peer, id) IN (
     SELECT peer, id FROM (
-        SELECT peer, id, row_number() OVER (PARTITION BY peer ORDER BY made DESC, id) AS place FROM setup
+        SELECT peer, id, row_number() OVER (PARTITION BY peer ORDER BY made DESC, id) AS place
+        FROM setup WHERE lent IS NULL
     ) WHERE place > ?
 )
+"""
+# A mark is needed for as long as the session that made the setup may be replayed.
+_DROP_MARKS = """
+DELETE FROM setup WHERE made < ? AND keys IS NULL
+    AND maker NOT IN (SELECT id FROM session WHERE seed IS NOT NULL)
 """
 _SELECT = "SELECT id, announce, joined, seed, state, outcome, answer, ended, retained FROM session"
 

@@ -7,7 +7,7 @@ Data flows one way: payload → part → (signature) → session → letters →
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -24,6 +24,7 @@ from protocol.errors import InputError, LocalProtocolError, SpecError
 from protocol.letters import ALL, COMPUTE, Part, parse
 from protocol.messages import MalformedError, RefusalCode, Request, Step
 from protocol.ring import Ring
+from protocol.rounds import Setups
 from protocol.secret import SEED_BYTES, Seed
 from protocol.session import Session
 from protocol.spec import SessionSpec, session_id
@@ -32,7 +33,7 @@ from protocol.states import Outcome
 MOST_WAITING = 256  # parts kept for a session whose input is still being read; more are asked for again
 SCRUB_AFTER = 1_000  # milliseconds; not at once, because it costs two more waits for the disk
 MOST_ANSWERED = 10_000  # entries of a table that only saves work
-SETUP_LIFE = 30 * 24 * 3600 * 1000  # milliseconds for which base oblivious transfers are used again
+SETUP_LIFE = 7 * 24 * 3600 * 1000  # milliseconds for which a setup is kept for a next session
 ANSWER_PAUSE = 100  # milliseconds between two answers to the same peer about the same session
 
 log = structlog.get_logger("node")
@@ -80,6 +81,7 @@ class Node:
         self._cleared: set[str] = set()  # swept sessions whose letters were just taken off the broker
         self._answered: dict[tuple[str, str], int] = {}
         self._out: list[Publication] = []
+        self._drop_at = 0  # when setups that are too old are deleted
         self._scrub_at: int | None = None  # when deleted secrets leave the write-ahead log too
         self._ended = False  # a session has ended, or been swept, since the last commit
 
@@ -97,13 +99,14 @@ class Node:
             self._sweep_later(row.id, self._spec(row), row.ended or now)
 
     def _resume(self, row: SessionRow, seed: Seed, now: int) -> None:
+        spec = self._spec(row)
         try:
-            value = self._journal.value(row.id)
+            value, setups = self._journal.value(row.id), self._journal.setups_of(row.id, spec.members)
         except LostError as error:
-            active = self._activate(row.id, self._spec(row), seed, None)
+            active = self._activate(row.id, spec, seed, None, {})
             active.abandon(row, error.message, now)
         else:
-            active = self._activate(row.id, self._spec(row), seed, value)
+            active = self._activate(row.id, spec, seed, value, setups)
             active.resume(row, now)
             log.info("session resumed", session=row.id[:8], state=str(active.machine.state))
         self._settle(active, now)
@@ -208,6 +211,10 @@ class Node:
                 self._sweep(session, now)
             self._next_sweep = min(self._sweeps.values(), default=None)
             self._scrub_at = now
+        if self._drop_at <= now:  # the daemon calls at least hourly
+            self._drop_at = now + SETUP_LIFE // 100
+            self._journal.drop_setups(now - SETUP_LIFE)
+            self._ended, self._scrub_at = True, now + SCRUB_AFTER
         if self._scrub_at is not None and self._scrub_at <= now:
             self._scrub_at = None if self._journal.scrub() else now + SCRUB_AFTER
 
@@ -302,40 +309,46 @@ class Node:
             return
         if Step.ANNOUNCE in steps:
             self._out.append(self._post.passed_on(session, row.announce, peer))
+        self._resend(row, peer, steps)
+
+    def _resend(self, row: SessionRow, peer: str, steps: Sequence[str]) -> None:
         # What has just been taken off the broker must not be left there again.
-        retain = row.retained and session not in self._cleared
-        for sent in self._journal.outbox(session):
-            if sent.payload and sent.step in steps and sent.to in (peer, ALL, COMPUTE):
-                self._out.append(self._post.publication(session, sent, retain=retain))
+        retain = row.retained and row.id not in self._cleared
+        for sent in self._journal.outbox(row.id):
+            if not sent.payload or sent.step not in steps:
+                continue
+            if sent.to == peer:
+                self._out.append(self._post.publication(row.id, sent, retain=retain))
+            elif sent.to in (ALL, COMPUTE):
+                self._out.append(self._post.repeated(row.id, sent, peer))
 
     # -- sessions ----------------------------------------------------------------------------------------
 
     def _spec(self, row: SessionRow) -> SessionSpec:
         return SessionSpec.decode(parse(row.announce).body)
 
-    def _activate(self, session: str, spec: SessionSpec, seed: Seed, value: Ring | None) -> ActiveSession:
+    def _activate(
+        self, session: str, spec: SessionSpec, seed: Seed, value: Ring | None, setups: Setups
+    ) -> ActiveSession:
         active = ActiveSession(
             *(spec, session, self.me, seed, value),
             journal=self._journal,
             post=self._post,
             entropy=self._entropy,
-            setups=self._journal.setups_of(session, spec.members),
+            setups=setups,
         )
         self._active[session] = active
         return active
 
-    def _open(
-        self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int
-    ) -> ActiveSession:
+    def _join(self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int) -> None:
         seed = Seed(self._entropy(SEED_BYTES))
         self._journal.open(session, announce, now, seed, value)
-        if spec.function.interactive and self.me in spec.compute:
+        if self.me in spec.compute and spec.needs_triples:
             peers = [spec.members[name] for name in spec.compute if name != self.me]
-            self._journal.lend_setups(session, peers, now - SETUP_LIFE)
-        return self._activate(session, spec, seed, value)
-
-    def _join(self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int) -> None:
-        active = self._open(session, spec, announce, value, now)
+            self._journal.drop_setups(now - SETUP_LIFE)
+            self._journal.lend_setups(session, peers)
+        setups = self._journal.setups_of(session, spec.members)
+        active = self._activate(session, spec, seed, value, setups)
         active.join(now)
         log.info("session joined", session=session[:8], function=spec.function.name, input=spec.input)
         self._settle(active, now)
@@ -345,7 +358,9 @@ class Node:
     ) -> None:
         problem = {"problem": refusal.detail, "hint": refusal.hint}
         log.warning("session refused", session=session[:8], code=str(refusal.code), **problem)
-        active = self._open(session, spec, announce, None, now)
+        seed = Seed(self._entropy(SEED_BYTES))
+        self._journal.open(session, announce, now, seed, None)
+        active = self._activate(session, spec, seed, None, {})
         active.refuse(refusal.code, f"{refusal.detail} ({refusal.hint})" if refusal.hint else refusal.detail)
         self._settle(active, now)
 
@@ -364,6 +379,9 @@ class Node:
             return
         self._journal.end(active.id, machine.outcome, now)
         self._ended = True
+        ending = machine.outcome.ending
+        if ending is not None and ending.culprit is not None and ending.reported_by is None:
+            self._journal.distrust(active.spec.members[ending.culprit])
         if not self._keep:
             self._journal.forget_secrets(active.id)
             self._scrub_at = now + SCRUB_AFTER

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from protocol.letters import Header, Part, Slot, cut, frame, letter_digest, parse
 from protocol.messages import MalformedError, Step, stage
+from protocol.names import RESERVED
 
 VERSION = "1"
 
@@ -87,6 +88,10 @@ class Post:
         topic = f"{self._base}{session}/{sent.step}/{self._me}/{sent.to}/{sent.part}"
         return Publication(topic, sent.payload, retain)
 
+    def repeated(self, session: str, sent: Sent, to: str) -> Publication:
+        """A letter to many, once more for one who lacks it: the others need not hear it again."""
+        return self.publication(session, Sent(sent.step, to, sent.part, sent.payload))
+
     def passed_on(self, session: str, announce: bytes, to: str) -> Publication:
         """Somebody else's announcement, for a member that has missed it."""
         return self.publication(session, Sent(Step.ANNOUNCE, to, 0, announce))
@@ -107,14 +112,16 @@ class Post:
     def read(self, topic: str, payload: bytes) -> Part:
         """Take a payload apart; MalformedError if it is none of ours or does not fit its topic.
 
-        An announcement may be passed on by others under their own name: it carries its own proof.
+        An announcement may be passed on by others under their own name: it carries its own proof.  A letter
+        to many may come under our own name, if we have asked for it.
         """
         part = parse(payload)
         header = part.header
         if header.step is Step.ANNOUNCE and topic.startswith(f"{self._base}{header.session}/announce/"):
             return part
-        said = f"{self._base}{header.session}/{header.stage}/{header.sender}/{header.to}/{header.part}"
-        if said != topic:
+        where = f"{self._base}{header.session}/{header.stage}/{header.sender}"
+        allowed = (header.to, self._me) if header.to in RESERVED else (header.to,)
+        if topic not in {f"{where}/{to}/{header.part}" for to in allowed}:
             raise MalformedError(f"a letter of {header.sender} under the topic of somebody else")
         return part
 

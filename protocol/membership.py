@@ -92,7 +92,8 @@ def flaw(spec: SessionSpec, begin: Begin, me: str, shape: tuple[int, ...] | None
 
 def fits(spec: SessionSpec, joined: tuple[str, ...], received: Received) -> bool:
     """Whether a compute party's list names inputs of the begin, in order; only a full one may commit."""
-    ordered = tuple(name for name in joined if name in received.inputs)
+    listed = set(received.inputs)
+    ordered = tuple(name for name in joined if name in listed)
     early = received.commitment is not None
     return received.inputs == ordered and not (early and (ordered != joined or spec.function.interactive))
 

@@ -167,16 +167,19 @@ class Received(Statement):
 
 
 class Masked(Statement):
-    """My shares of what the gates of one round open, packed bits: to the leader."""
+    """My shares of what the gates of one round open, packed bits: to the leader.
 
-    view: Digest
+    `run` is the hash over view and counted inputs.
+    """
+
+    run: Digest
     bits: bytes
 
 
 class Opened(Statement):
     """What they add up to: from the leader to the compute parties."""
 
-    view: Digest
+    run: Digest
     bits: bytes
 
 

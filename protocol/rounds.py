@@ -28,11 +28,16 @@ from protocol.secret import Seed
 from protocol.spec import SessionSpec
 from protocol.transcript import digest
 
+
+class SplitViewError(RemoteProtocolError):
+    """Somebody was told something else than we; who lied is not for us to say."""
+
+
 Setups = Mapping[str, Mapping[bytes, Setup]]  # peer → id → our half, the newest first
 
 
 class NewSetup(NamedTuple):
-    """Our half of the base oblivious transfers with one peer, to be kept for later sessions."""
+    """Our half of what an extension with one peer has left for the next session."""
 
     peer: str
     id: bytes
@@ -40,7 +45,7 @@ class NewSetup(NamedTuple):
 
 
 def setup_id(context: bytes) -> bytes:
-    """What both call a setup that was made in this context, which comes but once."""
+    """What both call the setup that was made in this context, which comes but once."""
     return context[:16]
 
 
@@ -64,7 +69,7 @@ class Evaluation:
         self._contexts: dict[str, bytes] = {}  # of the peers that we have met
         self._handed: set[str] = set()  # peers whose new setup has been handed out
         self._run: Run[Bits] | None = None
-        self._view = b""
+        self._run_id = b""  # binds every round to the view and to the inputs that count
         self._sent = 0  # the last round of which our part has gone out
         self._opened: list[bytes] = []  # the sums, a round each
 
@@ -122,9 +127,9 @@ class Evaluation:
         """True once there are triples enough, and ever after."""
         return self.started or self._preparation.ready
 
-    def start(self, view: bytes, inputs: Bits) -> None:
+    def start(self, view: bytes, counted: tuple[str, ...], inputs: Bits) -> None:
         """Begin to compute on our shares of the counted inputs."""
-        self._view = view
+        self._run_id = digest("gates", view, *counted)
         leads = self._me == self._spec.leader
         # A public constant is shared as (c, 0, …, 0).
         one = Bits.from_bools(np.array([leads]))
@@ -138,7 +143,7 @@ class Evaluation:
         leads = self._me == self._spec.leader
         while run.masked is not None:
             if self._sent < run.round and not leads:
-                statement = Masked(view=self._view, bits=run.masked.to_bytes())
+                statement = Masked(run=self._run_id, bits=run.masked.to_bytes())
                 out.append(Outgoing(Step.MASKED, self._spec.leader, statement.encode(), round=run.round))
             self._sent = run.round
             opened = (self._gathered if leads else self._told)(run.masked, run.round, mail)
@@ -146,7 +151,7 @@ class Evaluation:
                 break
             self._opened.append(opened.to_bytes())
             if leads:
-                told = Opened(view=self._view, bits=opened.to_bytes())
+                told = Opened(run=self._run_id, bits=opened.to_bytes())
                 out.append(Outgoing(Step.OPENED, COMPUTE, told.encode(), round=run.round))
             run.advance(opened)
         return out
@@ -171,8 +176,8 @@ class Evaluation:
         return None if opened is None else self._read(leader, opened, len(ours))
 
     def _read(self, sender: str, statement: Masked | Opened, length: int) -> Bits:
-        if statement.view != self._view:
-            raise RemoteProtocolError(f"a round of another view from {sender}", sender)
+        if statement.run != self._run_id:
+            raise SplitViewError(f"{sender} computes on other inputs than {self._me}", sender)
         try:
             return Bits.from_bytes(statement.bits, length)
         except ValueError as error:

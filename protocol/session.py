@@ -32,7 +32,7 @@ from protocol.messages import (
     Step,
 )
 from protocol.ring import Ring
-from protocol.rounds import Evaluation, NewSetup, Setups
+from protocol.rounds import Evaluation, NewSetup, Setups, SplitViewError
 from protocol.sealed import Outgoing, Unseal
 from protocol.secret import Seed
 from protocol.spec import SessionSpec
@@ -355,9 +355,11 @@ class Session:
         if not evaluation.started:
             if not evaluation.prepared:
                 return False
-            evaluation.start(self.view, self._holding.bits(included))
+            evaluation.start(self.view, included, self._holding.bits(included))
         try:
             self._out += evaluation.compute(self._mail)
+        except SplitViewError as error:
+            self._split_view(error.culprit or "")
         except RemoteProtocolError as error:
             self._abort(AbortReason.INVALID_MESSAGE, error.message, culprit=error.culprit)
         return evaluation.done
@@ -441,14 +443,12 @@ class Session:
 
     def _wanted(self) -> list[tuple[str, str]]:
         """Every letter that the present state needs, ours and those already here included."""
-        computing = self._evaluation is not None and self.state in (
-            State.JOINED,
-            State.SHARING,
-            State.COMPUTING,
-        )
-        if self._evaluation is not None and computing and (wanted := self._evaluation.wanted()):
-            return [*wanted, *self._next_letters()]
-        return self._next_letters()
+        letters = self._next_letters()
+        if self._evaluation is None or self.state not in (State.JOINED, State.SHARING, State.COMPUTING):
+            return letters
+        wanted = self._evaluation.wanted()
+        # Who waits for the same gates as we do cannot have committed: it is not silent.
+        return wanted if wanted and letters[0][0] == Step.COMMIT else wanted + letters
 
     def _next_letters(self) -> list[tuple[str, str]]:
         spec = self.spec

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from protocol.functionalities import Function
+from protocol.functionalities import Boolean, Function
 from protocol.messages import Statement
 from protocol.names import Name
 from protocol.transcript import digest
@@ -61,6 +61,11 @@ class SessionSpec(Statement):
     def needed(self) -> tuple[str, ...]:
         """Compute and result parties: without any one of them there is no answer."""
         return tuple(dict.fromkeys(self.compute + self.results))
+
+    @cached_property
+    def needs_triples(self) -> bool:
+        """Whether there are gates to be computed on shares."""
+        return isinstance(self.function, Boolean) and self.function.most_ands(len(self.inputs)) > 0
 
     @cached_property
     def input_set(self) -> frozenset[str]:

@@ -37,10 +37,7 @@ CORRECTION_BYTES = _INSTANCES * 2 * 2 * KEY_BYTES
 
 @dataclass(frozen=True, slots=True)
 class PairKeys:
-    """The sender's setup: 128 pairs (k0_i, k1_i).  Secret: it has no repr.
-
-    It may serve several sessions: the extension binds whatever it makes of a key to the session's context.
-    """
+    """The sender's setup: 128 pairs (k0_i, k1_i), for one extension.  Secret: it has no repr."""
 
     raw: bytes  # uint8[128, 2, 16]
 
@@ -66,9 +63,9 @@ class PairKeys:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceKeys:
-    """The receiver's setup: 128 choice bits s and the keys k_i = k{s_i}_i.  Secret: it has no repr.
+    """The receiver's setup: 128 choice bits s and the keys k_i = k{s_i}_i, for one extension.
 
-    It may serve several sessions, as `PairKeys`.
+    Secret: it has no repr.
     """
 
     choices: bytes  # s, little-endian bits

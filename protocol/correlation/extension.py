@@ -11,9 +11,10 @@ sender holds 128 secret bits s and the keys k{s_i}_i.
                y_j = H(j, q_j) ⊕ H(j, q_j ⊕ s) ⊕ x_j                        ← y
     shares     sender H(j, q_j),  receiver H(j, t_j) ⊕ r_j·y_j;  their XOR is r_j·x_j
 
-One pair of setups serves several sessions with the same s, since G and H are other functions in each
-`context`: a context must never come twice with other bits.  Security is passive: nothing here notices a
-receiver that uses different r in different columns.
+128 rows more, with fresh random choices and without y, are random transfers of whole keys, and as such the
+base transfers of the next extension between the two, in the other direction.  So a setup serves once: no s
+comes twice, and what is stolen later opens nothing that is past.
+Security is passive: nothing here notices a receiver that uses different r in different columns.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hashlib import shake_256
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.bits import Bits
+from protocol.bits import Bits, concat
 from protocol.correlation.base_ot import KAPPA, ChoiceKeys, PairKeys
 from protocol.correlation.robust_hash import RobustHash, Rows
 from protocol.messages import MalformedError
@@ -40,14 +41,18 @@ _SWAPS = [
 class Receiver:
     """The receiver's side of m products, between its message and the sender's correction."""
 
-    def __init__(self, keys: PairKeys, choices: Bits, context: bytes) -> None:
-        width = _width(choices.length)
+    def __init__(self, keys: PairKeys, choices: Bits, fresh: bytes, context: bytes) -> None:
+        """`fresh` holds the 128 choices of the next setup, `made`."""
+        every = concat([choices, Bits.from_bytes(fresh, KAPPA)])
+        width = _width(len(every))
         t = _expand(keys.column(0), width, context)
         u = t ^ _expand(keys.column(1), width, context)
-        u ^= np.frombuffer(choices.to_bytes(), np.uint8)
+        u ^= np.frombuffer(every.to_bytes(), np.uint8)
         self.message = u.tobytes()
         self._choices = choices
-        self._masks = _lowest(RobustHash(context)(_rows(t, choices.length)))
+        hashes = RobustHash(context)(_rows(t, len(every)))
+        self._masks = _lowest(hashes[: len(choices)])
+        self.made = ChoiceKeys(fresh, hashes[len(choices) :].tobytes())
 
     def finish(self, correction: bytes) -> Bits:
         """The receiver's share; MalformedError unless the correction is one bit for each product."""
@@ -58,21 +63,24 @@ class Receiver:
         return self._masks ^ (self._choices & y)
 
 
-def send(keys: ChoiceKeys, message: bytes, x: Bits, context: bytes) -> tuple[bytes, Bits]:
-    """The correction for the receiver's message, and the sender's share.
+def send(keys: ChoiceKeys, message: bytes, x: Bits, context: bytes) -> tuple[bytes, Bits, PairKeys]:
+    """The correction for the receiver's message, the sender's share, and its half of the next setup.
 
     MalformedError unless the message is as long as the bits of `x` make it.
     """
-    width = _width(x.length)
+    rows = len(x) + KAPPA
+    width = _width(rows)
     if len(message) != KAPPA * width:
         raise MalformedError(f"the columns: {len(message)} bytes, expected {KAPPA * width}")
     s = np.frombuffer(keys.choices, np.uint8)
     columns = np.frombuffer(message, np.uint8).reshape(KAPPA, width)
     selected = columns * np.unpackbits(s, bitorder="little")[:, np.newaxis]
-    q = _rows(_expand(keys.keys(), width, context) ^ selected, x.length)
+    q = _rows(_expand(keys.keys(), width, context) ^ selected, rows)
     robust = RobustHash(context)
-    share = _lowest(robust(q))
-    return (share ^ _lowest(robust(q ^ s)) ^ x).to_bytes(), share
+    zeros, ones = robust(q), robust(q ^ s)  # what the receiver has of each row if its choice is 0, or 1
+    share = _lowest(zeros[: len(x)])
+    made = PairKeys(np.stack([zeros[len(x) :], ones[len(x) :]], axis=1).tobytes())
+    return (share ^ _lowest(ones[: len(x)]) ^ x).to_bytes(), share, made
 
 
 def _width(count: int) -> int:

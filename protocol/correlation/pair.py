@@ -4,7 +4,7 @@
     step 2   receiver → sender    their corrections, and the extension's columns
     step 3   sender → receiver    the extension's correction bits
 
-With a stored setup step 1 falls away, and step 2 is the columns alone.
+With a stored setup step 1 falls away, and step 2 is the columns alone.  Each run makes the next setup.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Sender:
 
     def __init__(self, x: Bits, context: bytes, setup: ChoiceKeys | Chosen) -> None:
         self.awaits: int | None = COLUMNS
-        self.made: ChoiceKeys | None = None
+        self.made: PairKeys | None = None
         self.share = Bits.zeros(x.length)  # until nothing is awaited
         self._x = x
         self._context = context
@@ -44,9 +44,7 @@ class Sender:
             keys, columns = self._setup, body
         else:
             keys, columns = self._setup.finish(body[:CORRECTION_BYTES]), body[CORRECTION_BYTES:]
-        correction, self.share = extension.send(keys, columns, self._x, self._context)
-        if keys is not self._setup:
-            self.made = keys
+        correction, self.share, self.made = extension.send(keys, columns, self._x, self._context)
         self.awaits = None
         return [(CORRECTION, correction)]
 
@@ -54,25 +52,27 @@ class Sender:
 class Receiver:
     """The half with the choices; sender of the base transfers, out of the seed of its offer."""
 
-    def __init__(self, choices: Bits, context: bytes, offer_seed: Seed) -> None:
+    def __init__(self, choices: Bits, fresh: bytes, context: bytes, offer_seed: Seed) -> None:
         self.awaits: int | None = POINTS
-        self.made: PairKeys | None = None
+        self.made: ChoiceKeys | None = None
         self.share = Bits.zeros(choices.length)  # until nothing is awaited
         self._choices = choices
+        self._fresh = fresh  # choices of the next setup
         self._context = context
         self._offer_seed = offer_seed
 
     def take(self, body: bytes) -> Sent:
         """Step 1 in, step 2 out, or step 3 in; MalformedError changes nothing."""
         if self.awaits == POINTS:
-            corrections, self.made = base_ot.accept(self._offer_seed, body, self._context)
-            return self.extend(self.made, corrections)
+            corrections, keys = base_ot.accept(self._offer_seed, body, self._context)
+            return self.extend(keys, corrections)
         self.share = self._extension.finish(body)
         self.awaits = None
         return []
 
     def extend(self, keys: PairKeys, corrections: bytes = b"") -> Sent:
         """Step 2, out of keys that were made before or just now."""
-        self._extension = extension.Receiver(keys, self._choices, self._context)
+        self._extension = extension.Receiver(keys, self._choices, self._fresh, self._context)
+        self.made = self._extension.made
         self.awaits = CORRECTION
         return [(COLUMNS, corrections + self._extension.message)]

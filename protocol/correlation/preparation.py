@@ -5,9 +5,8 @@ terms a_i ∧ b_j, and each cross term is shared between its two parties by OT [
 bits].  Of each two parties one is the extension's sender; one run of a ‖ b against b ‖ a gives both cross
 terms.  `pair` has the letters.
 
-A stored setup skips the base transfers.  Its secret s (the Δ of IKNP) then serves again, which is safe only
-because every extension's keystreams and its hash are bound to the context, and no context comes twice with
-other bits: the joins in it are fresh in each session.  Security is passive.
+Base transfers are made once for each two parties: every extension leaves the setup of the next one behind.
+A setup serves one session and no other, so that no secret of one outlives it.  Security is passive.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Preparation:
     """
 
     def __init__(self, me: str, parties: tuple[str, ...], count: int, seed: Seed) -> None:
-        self.made: dict[str, Setup] = {}  # the setups of this session, by peer, until `forget`
+        self.made: dict[str, Setup] = {}  # the setups for a next session, by peer, until `forget`
         self._me = me
         self._parties = parties
         self._count = count
@@ -68,8 +67,8 @@ class Preparation:
         """Begins with one peer; MalformedError if its offer is needed and is not a point of the group.
 
         `context`, 32 bytes, binds the session and the joins of both, and is the same at both ends.  `setup`
-        was made with this peer in an earlier session: it must be using the other half of the same one, and
-        the kind of ours says which part we play.
+        was made with this peer in an earlier session and has not been used: the peer must be using the other
+        half of the same one, and the kind of ours says which part we play.
         """
         if peer in self._pairs or peer == self._me or peer not in self._parties:
             raise LocalProtocolError(f"{self._me} cannot meet {peer}, or has met it already")
@@ -81,16 +80,19 @@ class Preparation:
             self._pairs[peer], sent = self._as_sender(peer, offer, context, setup)
         else:
             self._pairs[peer], sent = self._as_receiver(peer, context, setup)
-        return [Message(peer, *each) for each in sent]
+        return self._noted(peer, sent)
 
     def take(self, peer: str, step: int, body: bytes) -> list[Message]:
         """The answer to one letter; MalformedError says what is wrong with it, and changes nothing."""
         pair = self._pairs.get(peer)
         if pair is None or pair.awaits != step:
             raise MalformedError(f"step {step} of the preparation was not expected now")
-        sent = pair.take(body)
-        if pair.made is not None:
-            self.made[peer] = pair.made
+        return self._noted(peer, pair.take(body))
+
+    def _noted(self, peer: str, sent: Sent) -> list[Message]:
+        made = self._pairs[peer].made
+        if made is not None:
+            self.made[peer] = made
         return [Message(peer, *each) for each in sent]
 
     def missing(self) -> list[tuple[str, int]]:
@@ -124,7 +126,8 @@ class Preparation:
 
     def _as_receiver(self, peer: str, context: bytes, setup: PairKeys | None) -> tuple[Receiver, Sent]:
         secrets, bound = self._secrets, _bound(context, sender=peer, receiver=self._me)
-        receiver = Receiver(concat([secrets.b, secrets.a]), bound, secrets.offer_seed)
+        choices, fresh = concat([secrets.b, secrets.a]), secrets.seed.derive_bytes(16, "next choices", peer)
+        receiver = Receiver(choices, fresh, bound, secrets.offer_seed)
         return receiver, [] if setup is None else receiver.extend(setup)
 
     def _is_sender(self, peer: str) -> bool:

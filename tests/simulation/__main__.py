@@ -11,6 +11,7 @@ from collections import Counter
 from tests.simulation.conftest import silence
 from tests.simulation.judge import simulate
 from tests.simulation.schedule import generate
+from tests.simulation.voters import Electorate
 
 
 def main() -> int:
@@ -20,17 +21,22 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first schedule; the next has the next")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--largest", type=int, default=50, help="the most parties in a session")
+    parser.add_argument("--voters", type=int, default=1000, help="of a committee's referendum; 0 for none")
     given = parser.parse_args()
     silence()
     began = time.monotonic()
     endings: Counter[str] = Counter()
     done = failures = 0
+    if given.voters:
+        Electorate(given.voters, given.seed).hold()
+        print(f"{given.voters} voters in {time.monotonic() - began:.0f} s")  # noqa: T201
     for seed in range(given.seed, given.seed + given.schedules):
         if time.monotonic() - began > 60 * given.minutes:
             break
         done += 1
+        schedule = generate(seed, given.largest)
         try:
-            endings[simulate(generate(seed, given.largest))] += 1
+            endings[f"{schedule.function:10} {simulate(schedule)}"] += 1
         except Exception:  # noqa: BLE001 - whatever a schedule brings to light is to be shown
             failures += 1
             print(f"--- schedule {seed}", traceback.format_exc(), sep="\n")  # noqa: T201 - a command

@@ -173,13 +173,14 @@ def check_remains(run: Run) -> None:
 
 
 def check_setups(run: Run) -> None:
-    """Base transfers stay for later sessions, with each peer the newest; those who computed share some."""
+    """What extensions leave for later sessions is kept, the newest with each peer; no session holds it any
+    more, and those who computed together have some in common."""
     network, schedule = run.network, run.schedule
     running = [name for name in schedule.members if name not in network.down]
     kept = {name: kept_setups(run, name) for name in running}
     for name, peers in kept.items():
-        lent = network.journals[name]._db.execute("SELECT count(*) FROM lent").fetchone()[0]
-        assert not lent, f"{name} still lends {lent} setups to a session that is over"
+        used = "SELECT count(keys) FROM setup WHERE lent IS NOT NULL"
+        assert network.journals[name]._db.execute(used).fetchone() == (0,), f"{name} keeps what was used"
         assert all(len(ids) <= SETUPS_KEPT for ids in peers.values()), f"{name} keeps {peers}"
         assert set(peers) <= set(schedule.compute) - {name} if schedule.votes else not peers
     outcomes = network.outcomes(run.session)
@@ -193,6 +194,7 @@ def kept_setups(run: Run, name: str) -> dict[str, set[bytes]]:
     """The ids of the setups that a node keeps, by peer."""
     names = {identity: peer for peer, identity in run.spec.members.items()}
     found: dict[str, set[bytes]] = {}
-    for peer, setup in run.network.journals[name]._db.execute("SELECT peer, id FROM setup"):
+    unused = "SELECT peer, id FROM setup WHERE lent IS NULL"
+    for peer, setup in run.network.journals[name]._db.execute(unused):
         found.setdefault(names[peer], set()).add(setup)
     return found

@@ -14,8 +14,9 @@ from protocol.letters import PART_BYTES
 from protocol.messages import Step
 
 LONG = 600_000  # milliseconds; in this time every letter is asked for so often that none stays lost
-SIZES = {3: 24, 4: 24, 5: 18, 6: 10, 7: 8, 9: 6, 12: 5, 16: 3, 25: 2, 50: 0.2}  # parties: how often
-COUNTING = {2: 6, 3: 30, 4: 12, 5: 6, 7: 2, 9: 0.7, 12: 0.3, 16: 0.2, 20: 0.15}  # of them, in a referendum
+Weights = dict[int, float]  # parties: how often
+SIZES: Weights = {3: 24, 4: 24, 5: 18, 6: 10, 7: 8, 9: 6, 12: 5, 16: 3, 25: 2, 50: 0.2}
+COUNTING: Weights = {2: 6, 3: 30, 4: 12, 5: 6, 7: 2, 9: 1, 12: 0.6, 16: 0.4, 20: 0.25}  # of a referendum
 
 FAULTS = ["crash", "crash", "late", "vanish", "vanish", "leave", "cut", "reset", "replay", "gone"]
 VANISHING = [Step.JOIN, Step.BEGIN, Step.SHARE, Step.RECEIVED, Step.COMMIT, Step.REVEAL, Step.CONFIRM]
@@ -145,12 +146,10 @@ class Schedule:
 def generate(seed: int, largest: int = 50) -> Schedule:
     """A random schedule; the same seed gives the same one."""
     rng = random.Random(seed)
-    sizes = {size: weight for size, weight in SIZES.items() if size <= largest}
-    parties = tuple(f"p{number}" for number in range(rng.choices([*sizes], [*sizes.values()])[0]))
     function: Literal["sum", "average", "referendum"] = rng.choice(["sum", "average", "referendum"])
     votes = function == "referendum"
-    inputs, compute, results = _counting(rng, parties) if votes else _roles(rng, parties)
-    within = rng.choice([10_000, 60_000, LONG, LONG])
+    inputs, compute, results = (_vote_roles if votes else _roles)(rng, largest)
+    within, few = rng.choice([10_000, 60_000, LONG, LONG]), len({*inputs, *compute, *results}) < 6
     return Schedule(
         seed=seed,
         inputs=inputs,
@@ -163,7 +162,7 @@ def generate(seed: int, largest: int = 50) -> Schedule:
         length=None if votes else rng.choice([None, None, 1, 3, 40]),
         public=rng.random() < 0.2,
         within=within,
-        part_bytes=rng.choice([PART_BYTES, 700 if votes else 80]) if len(parties) < 6 else PART_BYTES,
+        part_bytes=rng.choice([PART_BYTES, 700 if votes else 80]) if few else PART_BYTES,
         lose=rng.choice([0.0, 0.0, 0.05, 0.2]),
         double=rng.choice([0.0, 0.2]),
         delay=rng.choice([0, 1, 50, 800]),
@@ -171,8 +170,14 @@ def generate(seed: int, largest: int = 50) -> Schedule:
     )
 
 
-def _roles(rng: random.Random, parties: tuple[str, ...]) -> Roles:
+def _parties(rng: random.Random, sizes: Weights, largest: int) -> tuple[str, ...]:
+    sizes = {size: weight for size, weight in sizes.items() if size <= largest}
+    return tuple(f"p{number}" for number in range(rng.choices([*sizes], [*sizes.values()])[0]))
+
+
+def _roles(rng: random.Random, largest: int) -> Roles:
     """Input, compute and result parties: the same, overlapping or disjoint."""
+    parties = _parties(rng, SIZES, largest)
     kind = rng.choice(["same", "overlapping", "disjoint"])
     if len(parties) > 12:  # all to all among fifty takes too long; so many vote, and a few count
         compute = tuple(rng.sample(parties, rng.randint(2, 4)))
@@ -191,10 +196,12 @@ def _roles(rng: random.Random, parties: tuple[str, ...]) -> Roles:
     return some(1), some(2), some(1)
 
 
-def _counting(rng: random.Random, parties: tuple[str, ...]) -> Roles:
+def _vote_roles(rng: random.Random, largest: int) -> Roles:
     """Those who compute make triples with each other, which takes long among many: so they are few."""
-    sizes = {size: weight for size, weight in COUNTING.items() if size <= len(parties)}
-    compute = tuple(rng.sample(parties, rng.choices([*sizes], [*sizes.values()])[0]))
+    counting = len(_parties(rng, COUNTING, largest))
+    members = min(counting + rng.choice([0, 0, 1, 2, 4]), largest)
+    parties = tuple(f"p{number}" for number in range(members))
+    compute = tuple(rng.sample(parties, counting))
     match rng.choice(["all vote", "all else vote", "some vote"]):
         case "all vote":
             return parties, compute, rng.choice([parties, compute])

@@ -199,7 +199,7 @@ def assert_bob_is_named(network: Network, session: str) -> None:
 
 @pytest.mark.parametrize("step", [Step.JOIN, Step.RECEIVED])
 def test_a_differing_duplicate_aborts_and_names_its_sender(step: Step) -> None:
-    network = colleagues()
+    network = colleagues(faults=Faults(delay=0))  # so that it comes at once, and not after the answer
     post = Post("bob", network.keys["bob"], "sotto")
 
     def different(sent: Publication) -> Publication:
@@ -221,7 +221,8 @@ def test_a_differing_duplicate_aborts_and_names_its_sender(step: Step) -> None:
 
 @pytest.mark.parametrize("step", [Step.SHARE, Step.REVEAL])
 def test_a_differing_duplicate_of_a_sealed_letter_aborts_and_names_its_sender(step: Step) -> None:
-    twin, network = colleagues(), colleagues()  # one seed: the same keys and session, sealed another time
+    at_once = Faults(delay=0)  # and one seed: the same keys and session, sealed another time
+    twin, network = colleagues(faults=at_once), colleagues(faults=at_once)
     spec = network.spec(Average())
     assert twin.announce(twin.spec(Average())) == session_id(spec.encode())
     twin.run()

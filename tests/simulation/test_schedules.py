@@ -6,6 +6,8 @@ This is the short form; `python -m tests.simulation` runs thousands.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
+from itertools import product
 
 import pytest
 
@@ -14,14 +16,27 @@ from party_node.journal import Journal, SessionRow
 from party_node.node import Node
 from party_node.post import Sent
 from protocol.errors import LocalProtocolError
+from protocol.functionalities import CATALOGUE
 from protocol.functionalities.average import Average
 from protocol.letters import Assembler
+from protocol.messages import Step
 from protocol.session import Session
 from tests.simulation.judge import simulate
 from tests.simulation.reproductions import REPRODUCTIONS
-from tests.simulation.schedule import Crash, Late, Schedule, generate
+from tests.simulation.schedule import (
+    BrokerReset,
+    CoordinatorGone,
+    Crash,
+    Cut,
+    Late,
+    Leave,
+    Replay,
+    Schedule,
+    Vanish,
+    generate,
+)
 
-SCHEDULES, BLOCK = 300, 20
+SCHEDULES, BLOCK = 200, 20
 PARTIES = tuple(f"p{number}" for number in range(50))
 
 
@@ -59,6 +74,27 @@ def test_sixteen_parties_who_all_do_everything_end_in_the_right_number() -> None
 def test_the_same_seed_gives_the_same_schedule() -> None:
     assert generate(7) == generate(7)
     assert len({repr(generate(seed)) for seed in range(50)}) == 50
+
+
+def test_the_schedules_of_the_short_form_have_every_function_and_every_fault_in_it() -> None:
+    schedules = [generate(seed, largest=9) for seed in range(SCHEDULES)]
+    kinds = {(each.function, type(operation).__name__) for each in schedules for operation in each.operations}
+    faults = [
+        each.__name__ for each in (Crash, Late, Vanish, Leave, Cut, BrokerReset, Replay, CoordinatorGone)
+    ]
+    assert kinds == set(product(CATALOGUE, faults))
+    votes = [each for each in schedules if each.votes]
+    assert {each.before for each in votes} == {"strangers", "acquainted", "forgetful"}
+    assert {len(each.compute) for each in votes} >= {2, 3, 4, 5}
+    assert {"/" in each.threshold for each in votes} == {True, False}
+    lost = {each.step for vote in votes for each in vote.operations if isinstance(each, Vanish)}
+    assert lost >= {Step.CORRELATE, Step.MASKED, Step.OPENED, Step.COMMIT}
+
+
+def test_the_long_form_has_up_to_twenty_compute_parties_and_the_many_are_rare() -> None:
+    sizes = Counter(len(each.compute) for each in map(generate, range(6000)) if each.votes)
+    assert {*range(2, 6), 7, 9, 12, 16, 20} == set(sizes)
+    assert sizes[20] < sizes[12] < sizes[5] < sizes[3]
 
 
 # -- the judge is not blind: each promise is broken once, and the schedules must show it ---------------------
@@ -100,7 +136,7 @@ def test_letters_sealed_anew_after_a_crash_are_noticed(monkeypatch: pytest.Monke
 
 def test_a_session_that_is_not_taken_up_after_a_crash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Node, "resume", lambda _self, _now: None)
-    assert_noticed("never heard|aborted|is still|Outcome")
+    assert_noticed("never heard|aborted|is still|Outcome|keeps its seed")
 
 
 def test_a_wrong_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 from party_node import active
 from party_node.seal import Seal
 from protocol.functionalities.average import Average
+from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
 from protocol.letters import PART_BYTES, Letter, Slot
 from protocol.sealed import Outgoing, Unsealed
@@ -74,6 +75,11 @@ def secrets_of(network: Network, session: str, seal: type[Seal] = Seal) -> list[
     return session_secrets({name: network.journals[name] for name in PARTIES}, session, seal)
 
 
+def kinds_of(secrets: Iterable[Secret]) -> set[str]:
+    """What there is to be found."""
+    return {each.kind for each in secrets}
+
+
 def kinds(findings: Iterable[Finding]) -> set[str]:
     """What was found."""
     return {each.kind for each in findings}
@@ -97,7 +103,7 @@ ROLES = [
 def test_nothing_published_holds_a_secret_in_any_encoding(seed: int, roles: dict[str, object]) -> None:
     network, session = tapped(seed, **roles)  # type: ignore[arg-type] # fields of a spec
     secrets = secrets_of(network, session)
-    assert {each.kind for each in secrets} == KINDS
+    assert kinds_of(secrets) == KINDS
     assert Detector(secrets).find(payloads(network)) == []
 
 
@@ -134,6 +140,44 @@ def test_a_public_answer_is_found_and_nothing_else_is() -> None:
     network, session = tapped(2, public=True)
     findings = Detector(secrets_of(network, session)).find(payloads(network))
     assert kinds(findings) == {"result"}
+
+
+# -- referenda -----------------------------------------------------------------------------------------------
+
+VOTED = {"session seed", "share seed", "share", "opening nonce", "base transfer key"}
+
+
+def voted() -> tuple[Network, str]:
+    """Two referenda, the second one with the base transfers of the first; some vote, some compute."""
+    network = Network(
+        {name: {"merge": ballot} for name, ballot in zip(PARTIES, "1101", strict=True)}, keep=3_600_000
+    )
+    for _ in range(2):
+        spec = network.spec(Referendum(threshold="2/3"), "merge", compute=PARTIES[1:])
+        session = network.announce(spec)
+        network.run(until=network.now + 10_000)
+        answers = [each.answer and each.answer.text() for each in network.outcomes(session).values()]
+        assert answers == ["YES"] * 4
+    return network, session
+
+
+def test_nothing_published_of_a_referendum_holds_a_secret_in_any_encoding() -> None:
+    network, session = voted()
+    secrets = secrets_of(network, session)
+    assert kinds_of(secrets) == VOTED
+    assert Detector(secrets).find(payloads(network)) == []
+    for secret in [each for each in secrets if each.kind == "base transfer key"]:
+        assert isinstance(secret.content, bytes)
+        assert kinds(Detector([secret]).find(hidden(network, secret.content, 20))) == {secret.kind}
+
+
+def test_with_sealing_switched_off_shares_and_openings_of_a_referendum_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(active, "Seal", OpenSeal)
+    network, session = voted()
+    findings = Detector(secrets_of(network, session, OpenSeal)).find(payloads(network))
+    assert kinds(findings) == VOTED - {"session seed", "base transfer key"}, "the rest is never sent at all"
 
 
 # -- the detector is alive: each kind of secret, in each encoding, hidden in a real session's letters --------

@@ -28,18 +28,18 @@ class Ledger:
         self.seeds: dict[bytes, Label] = {}  # of the preparations
         self.triples: dict[Label, bytes] = {}  # our shares of all triples of a session
         self.masks: dict[tuple[Label, int], tuple[bytes, bytes]] = {}  # (…, place) → mask, what it masked
-        self.extensions: dict[tuple[str, bytes, bytes], bytes] = {}  # (side, keys, context) → what went in
+        self.extensions: dict[tuple[str, bytes], bytes] = {}  # (side, keys) → context and what went in
         self.repeated = 0  # uses that a crash has brought again, byte by byte
         self._labels: dict[int, Label] = {}  # of the triples that are in use, by object
         self._kept: list[Triples] = []  # so that no object's number is given out again
         self._now: Label | None = None
 
-    def start(self, evaluation: Evaluation, view: bytes, inputs: Bits) -> None:
+    def start(self, evaluation: Evaluation, view: bytes, counted: tuple[str, ...], inputs: Bits) -> None:
         """Around `Evaluation.start`: the triples that are handed out belong to this party and session."""
         label = self._now = (evaluation._me, evaluation._session)
         seed = evaluation._preparation._secrets.seed.expose()
         assert self.seeds.setdefault(seed, label) == label, f"{label} draws from another session's seed"
-        _start(evaluation, view, inputs)
+        _start(evaluation, view, counted, inputs)
         self._now = None
 
     def handed_out(self, triples: Triples, a: Bits, b: Bits, c: Bits) -> None:
@@ -64,10 +64,10 @@ class Ledger:
             assert known == use, f"triple {place} of {label} masks two things"
             self.repeated += known is not use
 
-    def extended(self, side: str, keys: PairKeys | ChoiceKeys, context: bytes, *bits: bytes) -> None:
-        """Before an extension: under one context the same keys never meet other bits [IKNP 2003, §3]."""
-        went_in, key = digest("in", *bits), (side, digest("keys", keys.to_bytes()), context)
-        assert self.extensions.setdefault(key, went_in) == went_in, "a context comes twice with other bits"
+    def extended(self, side: str, keys: PairKeys | ChoiceKeys, *went_in: bytes) -> None:
+        """Before an extension: keys serve in one context, for the same bits."""
+        use, key = digest("in", *went_in), (side, digest("keys", keys.to_bytes()))
+        assert self.extensions.setdefault(key, use) == use, f"a {side}'s setup serves twice"
 
 
 _start = Evaluation.start
@@ -82,8 +82,8 @@ def audited() -> Iterator[Ledger]:
     """For the length of a `with` block every use of a correlation is written down."""
     ledger = Ledger()
 
-    def start(self: Evaluation, view: bytes, inputs: Bits) -> None:
-        ledger.start(self, view, inputs)
+    def start(self: Evaluation, view: bytes, counted: tuple[str, ...], inputs: Bits) -> None:
+        ledger.start(self, view, counted, inputs)
 
     def init(self: Triples, a: Bits, b: Bits, c: Bits) -> None:
         _init(self, a, b, c)
@@ -94,11 +94,13 @@ def audited() -> Iterator[Ledger]:
         _begin_round(self)
         ledger.masked(self, count)
 
-    def receive(self: extension.Receiver, keys: PairKeys, choices: Bits, context: bytes) -> None:
-        ledger.extended("receiver", keys, context, choices.to_bytes())
-        _receive(self, keys, choices, context)
+    def receive(
+        self: extension.Receiver, keys: PairKeys, choices: Bits, fresh: bytes, context: bytes
+    ) -> None:
+        ledger.extended("receiver", keys, context, choices.to_bytes(), fresh)
+        _receive(self, keys, choices, fresh, context)
 
-    def send(keys: ChoiceKeys, message: bytes, x: Bits, context: bytes) -> tuple[bytes, Bits]:
+    def send(keys: ChoiceKeys, message: bytes, x: Bits, context: bytes) -> tuple[bytes, Bits, PairKeys]:
         ledger.extended("sender", keys, context, message, x.to_bytes())
         return _send(keys, message, x, context)
 

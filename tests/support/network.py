@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -85,6 +85,7 @@ class Network:
         self.retained: dict[str, Publication] = {}  # what the broker keeps, by topic
         self.down: set[str] = set()  # nodes that do not run
         self.cut: frozenset[str] = frozenset()  # nodes without a link to the rest
+        self.only_voting: frozenset[str] = frozenset()  # nodes that do not offer to compute
         self.crash_at: dict[int, bool] = {}  # number of an action → whether its commit succeeds
         self.actions = 0
         self.crashes: list[tuple[int, str]] = []  # when and who
@@ -214,7 +215,7 @@ class Network:
         """A new link: the node sends what may be lost, the broker what it has kept."""
         self._act(name, lambda: self.nodes[name].reconnected(self.now))
         for sent in list(self.retained.values()):
-            if self._readable(name, sent):
+            if name in self._readers(sent):
                 self._fan_out(name, sent)
 
     def close(self) -> None:
@@ -271,18 +272,21 @@ class Network:
             self.retained[publication.topic] = publication
             if not publication.payload:
                 del self.retained[publication.topic]
-        for name in (*self.names, COORDINATOR):
-            if self._readable(name, publication) and name != sender:
+        for name in self._readers(publication):
+            if name != sender:
                 self._fan_out(name, publication)
 
     def _fan_out(self, to: str, publication: Publication) -> None:
         for each in self.tamper(to, publication):
             self.post(to, each)
 
-    @staticmethod
-    def _readable(name: str, publication: Publication) -> bool:
-        """What the broker's access list lets `name` read."""
-        return publication.topic.split("/")[6] in (ALL, COMPUTE, name)
+    def _readers(self, publication: Publication) -> Iterable[str]:
+        """Who has subscribed to what is addressed so."""
+        audience = publication.topic.split("/")[6]
+        if audience not in (ALL, COMPUTE):
+            return (audience,)
+        everybody = (*self.names, COORDINATOR)
+        return everybody if audience == ALL else [name for name in everybody if name not in self.only_voting]
 
     def post(self, to: str, publication: Publication) -> None:
         """Send one payload on its way to one node: it may be lost, doubled and late."""

@@ -14,7 +14,8 @@ import numpy as np
 from party_node.journal import Journal
 from party_node.seal import Seal
 from party_node.views import spec_of
-from protocol import ring
+from protocol import ring, sharing
+from protocol.correlation.base_ot import KEY_BYTES
 from protocol.functionalities import Answer
 from protocol.letters import Letter, parse
 from protocol.messages import Step
@@ -35,13 +36,18 @@ class Replayed:
         assert row is not None
         assert row.seed is not None, f"the journal of {party} keeps no secrets"
         self.party, self.seed, self.spec = party, row.seed, spec_of(row)
+        self.group = self.spec.function.group
         self.value = journal.value(session)
         self.opened: dict[tuple[Step, str], Unsealed] = {}  # (step, sender) → what it sealed to us
         self._seal = seal(session, party, row.seed, bytes)
-        self.machine = Session(self.spec, session, party, row.seed, self.value, self._unseal)
+        lent = journal.setups_of(session, self.spec.members)
+        given = (self.spec, session, party, row.seed, self.value, self._unseal, self._seal.usable, lent)
+        self.machine = Session(*given)
+        self.setups = [setup for kept in lent.values() for setup in kept.values()]
         letters = self.machine.join(self._seal.public_key, row.joined)
         for at, payload in journal.arrivals(session):
             letters += self.machine.receive(parse(payload), at) if payload else self.machine.tick(at)
+            self.setups += [each.setup for each in self.machine.new_setups()]
         self.sent = [letter for letter in letters if letter.step is Step.SHARE]
         self.answer: Answer | None = self.machine.outcome.answer
 
@@ -58,7 +64,8 @@ class Replayed:
             letter.to: letter.seed or ring.from_bytes(letter.body, shape) for letter in self.sent
         }
         if self.party in self.spec.compute:
-            shares[self.party] = self.value - _total(map(self.elements, shares.values()), shape)
+            others = sharing.reconstruct(map(self.elements, shares.values()), shape, self.group)
+            shares[self.party] = np.array(self.group.minus(self.value, others))
         return shares
 
     def elements(self, share: Seed | Ring) -> Ring:
@@ -71,10 +78,16 @@ class Replayed:
 
 
 def session_secrets(journals: Mapping[str, Journal], session: str, seal: type[Seal] = Seal) -> list[Secret]:
-    """Inputs, shares in both forms, partial sums, output shares, nonces, session seeds and the result."""
+    """Inputs, shares in both forms, partial sums, output shares, nonces, session seeds and the result.
+
+    Of a referendum, whose ballots and output shares are single bits, all that is longer; and the keys of
+    the base transfers.
+    """
     parties = {name: Replayed(name, session, journal, seal) for name, journal in journals.items()}
     some = next(iter(parties.values()))
     secrets = [Secret("session seed", name, each.seed.expose()) for name, each in parties.items()]
+    if some.spec.function.interactive:
+        return secrets + _shares_of_ballots(parties) + _keys(parties) + _nonces(parties)
     outputs: dict[str, list[Ring]] = {holder: [] for holder in some.spec.compute}
     for owner in some.spec.inputs:
         party = parties[owner]
@@ -116,15 +129,42 @@ def _subset_sums(what: str, values: list[Ring]) -> list[Secret]:
     ]
 
 
+def _shares_of_ballots(parties: Mapping[str, Replayed]) -> list[Secret]:
+    secrets = []
+    for owner, party in parties.items():
+        for holder, share in party.split().items():
+            raw = share.expose() if isinstance(share, Seed) else ring.to_bytes(share)
+            kind = "share seed" if isinstance(share, Seed) else "share"
+            secrets.append(Secret(kind, f"of {owner} for {holder}", raw))
+    return secrets
+
+
+def _keys(parties: Mapping[str, Replayed]) -> list[Secret]:
+    """The first and the last keys of each setup, and the choices where we hold them."""
+    secrets = []
+    for name, party in parties.items():
+        for number, setup in enumerate(party.setups):
+            raw = setup.to_bytes()
+            pieces = [raw[at : at + KEY_BYTES] for at in (0, KEY_BYTES, len(raw) - KEY_BYTES)]
+            secrets += [Secret("base transfer key", f"{number} of {name}", each) for each in pieces]
+    return secrets
+
+
 def _results(parties: Mapping[str, Replayed], inputs: list[Ring]) -> list[Secret]:
     secrets = [Secret("result", "sum", _total(inputs, inputs[0].shape))]
     for name, party in parties.items():
         if party.answer is not None:
             units = np.asarray(party.answer.units).view(np.uint64)
             secrets.append(Secret("result", f"answer at {name}", units, party.answer.decimals))
-        for sender, body in party.openings().items():
-            secrets.append(Secret("opening nonce", f"of {sender} at {name}", body[:SEED_BYTES]))
-    return secrets
+    return secrets + _nonces(parties)
+
+
+def _nonces(parties: Mapping[str, Replayed]) -> list[Secret]:
+    return [
+        Secret("opening nonce", f"of {sender} at {name}", body[:SEED_BYTES])
+        for name, party in parties.items()
+        for sender, body in party.openings().items()
+    ]
 
 
 def _total(values: Iterable[Ring], shape: tuple[int, ...]) -> Ring:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from party_node.journal import Journal, LostError
+from party_node.journal import SCHEMA_VERSION, Journal, LostError
 from party_node.post import Sent
 from party_node.spool import LARGE
 from protocol.errors import ConfigError
@@ -249,7 +249,7 @@ def test_a_journal_of_another_version_is_left_as_it_is(path: Path, version: int)
     db.close()
     with pytest.raises(ConfigError) as caught:
         Journal(path)
-    expected = f"{path}: journal of version {version}, this program writes version 2"
+    expected = f"{path}: journal of version {version}, this program writes version {SCHEMA_VERSION}"
     assert caught.value.message == expected
     assert caught.value.hint
 

@@ -27,7 +27,7 @@ VOTE = make_spec(
 EVERYBODY = (*VOTE.members, SPEC.coordinator, "eve")
 SESSION = "5e" * 32
 CONFIRM = Confirm(transcript=bytes(32))
-MASKED, OPENED = (kind(view=bytes(32), bits=b"1").encode() for kind in (Masked, Opened))
+MASKED, OPENED = (kind(run=bytes(32), bits=b"1").encode() for kind in (Masked, Opened))
 MAY_SEND = {
     Step.JOIN: set(SPEC.members),
     Step.REFUSE: set(SPEC.members),
@@ -212,7 +212,7 @@ def test_a_linear_function_knows_no_rounds_even_among_its_compute_parties() -> N
 
 def test_each_round_is_a_letter_of_its_own() -> None:
     box = mailbox("carl", VOTE)
-    first, second = (Masked(view=bytes(32), bits=bits) for bits in (b"1", b"2"))
+    first, second = (Masked(run=bytes(32), bits=bits) for bits in (b"1", b"2"))
     for number, statement in ((2, second), (1, first)):
         box.add(said(SESSION, "cora", statement, "carl", number))
     assert [box.statements(Masked, ["cora"], number) for number in (1, 2, 3)] == [
@@ -238,15 +238,15 @@ def test_each_round_of_a_sealed_letter_is_one_of_its_own_and_is_forgotten_with_t
 
 def test_two_different_letters_of_one_round_are_a_contradiction_and_of_two_rounds_are_not() -> None:
     box = mailbox("cora", VOTE)
-    box.add(said(SESSION, "carl", Opened(view=bytes(32), bits=b"1"), COMPUTE, 1))
-    box.add(said(SESSION, "carl", Opened(view=bytes(32), bits=b"2"), COMPUTE, 2))
+    box.add(said(SESSION, "carl", Opened(run=bytes(32), bits=b"1"), COMPUTE, 1))
+    box.add(said(SESSION, "carl", Opened(run=bytes(32), bits=b"2"), COMPUTE, 2))
     with pytest.raises(ContradictionError, match="two different opened-2 letters from carl") as caught:
-        box.add(said(SESSION, "carl", Opened(view=bytes(32), bits=b"3"), COMPUTE, 2))
+        box.add(said(SESSION, "carl", Opened(run=bytes(32), bits=b"3"), COMPUTE, 2))
     assert caught.value.culprit == "carl"
 
 
 def test_what_we_say_in_a_round_lies_beside_the_others_of_that_round() -> None:
-    box, ours = mailbox("carl", VOTE), Masked(view=bytes(32), bits=b"1")
+    box, ours = mailbox("carl", VOTE), Masked(run=bytes(32), bits=b"1")
     box.put(Step.MASKED, ours, 2)
     assert box.statements(Masked, ["carl", "cora"], 2) == {"carl": ours}
     assert box.statements(Masked, ["carl", "cora"], 1) == {}

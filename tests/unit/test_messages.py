@@ -54,8 +54,8 @@ STRATEGIES: dict[type[Statement], SearchStrategy[Statement]] = {
     messages.Received: st.builds(
         messages.Received, view=digests, inputs=lists, commitment=st.none() | digests
     ),
-    messages.Masked: st.builds(messages.Masked, view=digests, bits=st.binary(max_size=24)),
-    messages.Opened: st.builds(messages.Opened, view=digests, bits=st.binary(max_size=24)),
+    messages.Masked: st.builds(messages.Masked, run=digests, bits=st.binary(max_size=24)),
+    messages.Opened: st.builds(messages.Opened, run=digests, bits=st.binary(max_size=24)),
     messages.Commit: st.builds(
         messages.Commit, view=digests, inputs=lists, opened=st.none() | digests, commitment=digests
     ),
@@ -247,9 +247,9 @@ def test_hostile_json_is_malformed_and_nothing_worse(kind: type[Statement], raw:
             JOIN % (b"null", b'{"bob":[' + b",".join([b'"' + SETUP + b'"'] * 5) + b"]}"),
             "setups.bob",
         ),
-        (messages.Masked, b'{"view":"AAAA","bits":""}', "view"),
-        (messages.Masked, b'{"view":"' + VIEW + b'","bits":null}', "bits"),
-        (messages.Opened, b'{"view":"' + VIEW + b'","bits":"#"}', "bits"),
+        (messages.Masked, b'{"run":"AAAA","bits":""}', "run"),
+        (messages.Masked, b'{"run":"' + VIEW + b'","bits":null}', "bits"),
+        (messages.Opened, b'{"run":"' + VIEW + b'","bits":"#"}', "bits"),
         (messages.Commit, COMMIT % b'"AAAA"', "opened"),
         (messages.Abort, b'{"reason":"timeout","detail":"' + b"x" * 501 + b'"}', "detail"),
         (messages.Abort, b'{"reason":"timeout","detail":"\\u001b[2J","silent":[],"culprit":null}', "detail"),

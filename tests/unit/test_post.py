@@ -16,6 +16,7 @@ SESSION = "5e" * 32
 KEYS = {name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32)) for name in ("alice", "bob")}
 IDENTITY = {name: key.public_key().public_bytes_raw() for name, key in KEYS.items()}
 ALICE, BOB = (Post(name, KEYS[name], "home/sotto") for name in ("alice", "bob"))
+CARLOS = Post("carlos", KEYS["bob"], "home/sotto")  # who only reads
 BODY = random.Random(0).randbytes(2 * PART_BYTES + 1)
 
 
@@ -81,7 +82,7 @@ def test_a_letter_signed_by_another_key_is_refused(identity: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "other"), [(-5, "ab" * 32), (-4, "commit"), (-3, "bob"), (-2, "bob"), (-1, "1"), (0, "away")]
+    ("level", "other"), [(-5, "ab" * 32), (-4, "commit"), (-3, "bob"), (-2, "carlos"), (-1, "1"), (0, "away")]
 )
 def test_a_letter_under_another_topic_is_refused(level: int, other: str) -> None:
     sent = published()
@@ -89,6 +90,22 @@ def test_a_letter_under_another_topic_is_refused(level: int, other: str) -> None
     levels[level] = other
     with pytest.raises(MalformedError, match="a letter of alice under the topic of somebody else"):
         BOB.read("/".join(levels), sent.payload)
+
+
+@pytest.mark.parametrize("to", ["all", "compute"])
+def test_a_letter_to_many_may_be_repeated_for_one_who_lacks_it_and_for_nobody_else(to: str) -> None:
+    (sent,) = ALICE.plain(SESSION, Step.BEGIN, to, b"body")
+    again = ALICE.repeated(SESSION, sent, "bob")
+    assert (again.topic, again.retain) == (f"home/sotto/1/session/{SESSION}/begin/alice/bob/0", False)
+    assert BOB.read(again.topic, again.payload).header.to == to
+    with pytest.raises(MalformedError):
+        CARLOS.read(again.topic, again.payload)
+
+
+def test_a_letter_to_one_is_not_read_under_the_name_of_another() -> None:
+    sent = published(to="carlos")
+    with pytest.raises(MalformedError):
+        BOB.read(sent.topic.replace("/carlos/", "/bob/"), sent.payload)
 
 
 def test_an_announcement_may_be_passed_on_and_still_proves_itself() -> None:

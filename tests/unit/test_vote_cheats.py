@@ -69,14 +69,12 @@ def resealed(step: Step, sender: str, round_: int, change: Callable[[bytes], byt
         {"bits": bytes(2)},
         {"bits": b"\x10"},  # four bits are opened in this round; this is a fifth
         {"bits": b"\xff"},
-        {"view": VIEW},
-        {"view": VIEW, "bits": b""},
     ],
 )
 @pytest.mark.parametrize(
     ("kind", "sender", "round_"), [(Masked, "carlos", 1), (Masked, "carlos", 2), (Opened, "alice", 1)]
 )
-def test_a_round_of_another_length_or_view_names_its_sender(
+def test_a_round_of_another_length_names_its_sender(
     kind: type[Statement], sender: str, round_: int, lie: dict[str, bytes]
 ) -> None:
     step = Step.MASKED if kind is Masked else Step.OPENED
@@ -84,6 +82,34 @@ def test_a_round_of_another_length_or_view_names_its_sender(
     aborted(table, AbortReason.INVALID_MESSAGE, sender)
     teller = "alice" if kind is Masked else "bob"
     assert f" from {sender}" in ending(table, teller).detail
+
+
+@pytest.mark.parametrize(("kind", "sender"), [(Masked, "carlos"), (Opened, "alice")])
+def test_a_round_over_other_inputs_is_a_split_view_and_names_nobody(
+    kind: type[Statement], sender: str
+) -> None:
+    step = Step.MASKED if kind is Masked else Step.OPENED
+    table = vote(YES, FOUR, retelling(kind, step, sender, {"run": VIEW}, round_=1)).deliver()
+    aborted(table, AbortReason.SPLIT_VIEW, None)
+
+
+def test_who_was_told_another_list_of_inputs_is_not_blamed_for_it() -> None:
+    """Carlos tells alice, who leads, another list than bob; bob computes on what he was told."""
+    spec = vote_spec("1/2", (*TRIO, "vera"), TRIO, ("alice",), min_inputs=2)
+
+    def wire(reader: str, part: Part) -> list[Part]:
+        if (part.header.step, part.header.sender, reader) != (Step.RECEIVED, "carlos", "alice"):
+            return [part]
+        told = Received.decode(part.body)
+        return [rewritten(part, told.model_copy(update={"inputs": told.inputs[:3]}).encode())]
+
+    table = vote(dict.fromkeys(spec.inputs, 1), spec, wire).run()
+    assert {ending(table, name).culprit for name in TRIO} == {None}
+
+
+def test_who_waits_for_the_same_gates_is_not_called_silent() -> None:
+    table = vote(YES, FOUR, losing(Step.MASKED, "bob")).run()
+    assert ending(table, "alice").silent == ("bob",)
 
 
 def test_the_lengths_in_the_test_above_are_those_of_its_rounds() -> None:
@@ -126,7 +152,7 @@ def test_a_round_from_or_for_somebody_else_is_dropped_and_changes_nothing(
     """It is nobody's letter by rights, so that it is no reason to abort either: else outsiders could."""
     spec = vote_spec("2/3", (*TRIO, "vera"), TRIO, ("rosa",))
     table = vote(dict.fromkeys(spec.inputs, 1), spec)
-    lie = kind.model_validate({"view": VIEW, "bits": b"\x01"})
+    lie = kind.model_validate({"run": VIEW, "bits": b"\x01"})
     expected = {} if readers != ("rosa", "vera") else {"rosa", "vera"}
     for reader in readers:
         if reader in expected:  # an opening reaches those who compute, and nobody else looks at it
@@ -142,7 +168,7 @@ def test_a_leader_that_tells_two_parties_different_openings_is_caught_before_any
         if (part.header.step, part.header.round, reader) != (Step.OPENED, 1, "bob"):
             return [part]
         told = Opened.decode(part.body)
-        return [rewritten(part, Opened(view=told.view, bits=flipped(told.bits)).encode())]
+        return [rewritten(part, Opened(run=told.run, bits=flipped(told.bits)).encode())]
 
     table = vote(YES, FOUR, wire).run()
     aborted(table, AbortReason.SPLIT_VIEW, None)
@@ -372,17 +398,13 @@ def test_whoever_falls_silent_in_a_round_is_named_with_the_round_and_not_accused
 
 def test_what_is_waited_for_in_a_round_is_exactly_what_is_lacking() -> None:
     table = vote(YES, FOUR, losing(Step.MASKED, "carlos")).deliver()
-    assert table.sessions["alice"].waiting_for() == [("masked-1", "carlos"), *_commits("alice")]
-    assert table.sessions["bob"].waiting_for() == [("opened-1", "alice"), *_commits("bob")]
+    assert table.sessions["alice"].waiting_for() == [("masked-1", "carlos")]
+    assert table.sessions["bob"].waiting_for() == [("opened-1", "alice")]
     (lost,) = parts_of(table, Step.MASKED, "carlos")
     assert not table.sessions["alice"].knows(lost)
     table.wire = lambda _reader, part: [part]
     table.put("alice", lost)
     assert set(table.deliver().texts().values()) == {"YES"}
-
-
-def _commits(me: str) -> list[tuple[str, str]]:
-    return [("commit", name) for name in VOTERS if name != me]
 
 
 # -- others end it -----------------------------------------------------------------------------------

@@ -133,7 +133,9 @@ def _others() -> list[Vector]:
         ("a step of round 256", "request", {"steps": ["masked-255"]}, {"steps": ["masked-256"]}, "steps"),
         ("a step without its round", "request", {"steps": ["masked-1"]}, {"steps": ["masked"]}, "steps"),
         ("a round of a step without", "request", {"steps": ["share"]}, {"steps": ["share-1"]}, "steps"),
-        ("a view of 31 bytes", "masked", _masked(), {"view": b64(bytes(31))}, "view"),
+        ("an unknown step", "request", {"steps": ["share"]}, {"steps": ["shares"]}, "steps"),
+        ("a run of 31 bytes", "masked", _masked(), {"run": b64(bytes(31))}, "run"),
+        ("a run of 33 bytes", "opened", _masked(), {"run": b64(bytes(33))}, "run"),
         ("no bits", "masked", _masked(), {"bits": None}, "bits"),
         ("no bits", "opened", _masked(), {"bits": None}, "bits"),
     ]
@@ -189,7 +191,7 @@ def _joins() -> list[tuple[str, str, Vector, Vector, str]]:
 
 
 def _masked() -> Vector:
-    return {"view": b64(story.view()), "bits": b64(b"\1")}
+    return {"run": b64(referendum.run()), "bits": b64(b"\1")}
 
 
 def _commit() -> Vector:

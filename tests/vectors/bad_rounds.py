@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.vectors import correlated, reference, referendum
+from tests.vectors import reference_transfers as transfers
 from tests.vectors.bad import flawed
 from tests.vectors.story import b64
 
@@ -64,7 +65,17 @@ def _lengths() -> list[Vector]:
         for what, change in (("a byte short", good[key][:-2]), ("a byte long", good[key] + "00")):
             repair = {key: good[key]}
             made.append(flawed(kind, f"{key}, {what}", "malformed", says, good | {key: change}, repair))
-    return made
+    good, columns = _sending(), {"columns": _without_next_setup()}
+    name = "columns of the products alone, without the rows of the next setup"
+    repair = {"columns": good["columns"]}
+    return [*made, flawed("send", name, "malformed", "the columns", good | columns, repair)]
+
+
+def _without_next_setup() -> str:
+    """The first two bytes of each column: nine products."""
+    whole = bytes.fromhex(_sending()["columns"])
+    width = len(whole) // transfers.KAPPA
+    return b"".join(whole[at : at + 2] for at in range(0, len(whole), width)).hex()
 
 
 def _paddings() -> list[Vector]:
@@ -108,7 +119,7 @@ def _sending() -> Vector:
 def _taking() -> Vector:
     """R, with the correction that S has sent."""
     given, expect = _extended()
-    return {key: given[key] for key in ("context", "count", "pairs", "r")} | {
+    return {key: given[key] for key in ("context", "count", "pairs", "r", "fresh")} | {
         "correction": expect["correction"]
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.vectors import reference, reference_curve, reference_gates
 from tests.vectors import reference_transfers as transfers
-from tests.vectors.reference_transfers import packed
+from tests.vectors.reference_transfers import Setup, halves, packed, pairs_bytes
 from tests.vectors.story import secret
 
 Vector = dict[str, Any]
@@ -15,6 +15,7 @@ Bits = list[int]
 
 CONTEXT = reference.digest("example", "a context")
 PAIR = reference.digest("example", "a pair")
+LATER = reference.digest("example", "the same pair, later")
 
 
 def uniform(label: str, count: int) -> Bits:
@@ -26,6 +27,8 @@ def uniform(label: str, count: int) -> Bits:
 
 SENDER = transfers.Randomness(secret("seed of S"), 5)
 RECEIVER = transfers.Randomness(secret("seed of R"), 5)
+LATER_SENDER = transfers.Randomness(secret("later seed of R"), 9)
+LATER_RECEIVER = transfers.Randomness(secret("later seed of S"), 9)
 
 
 def base_transfers() -> list[Vector]:
@@ -78,15 +81,10 @@ def _number(scalar: int) -> str:
     return scalar.to_bytes(32, "little").hex()
 
 
-def pairs_bytes(pairs: transfers.Pairs) -> bytes:
-    """k0_0 ‖ k1_0 ‖ k0_1 ‖ …"""
-    return b"".join(zero + one for zero, one in pairs)
-
-
 # -- extension -----------------------------------------------------------------------------------------
 
 
-def setup() -> tuple[transfers.Chosen, transfers.Pairs]:
+def setup() -> Setup:
     """Both halves of a setup, without base transfers: any keys will do."""
     raw = reference.ring_bytes(reference.expand(secret("keys of a setup"), 512))
     pairs = [(raw[at : at + 16], raw[at + 16 : at + 32]) for at in range(0, len(raw), 32)]
@@ -109,9 +107,10 @@ def extension() -> list[Vector]:
 
 def _extended(count: int) -> Vector:
     (chosen, pairs), x, r = setup(), uniform("x", count), uniform("r", count)
-    message = transfers.columns(pairs, r, CONTEXT)
-    y, share = transfers.correct(chosen, message, x, CONTEXT)
-    received = transfers.received(pairs, r, y, CONTEXT)
+    fresh = uniform("choices of the next setup", transfers.KAPPA)
+    message = transfers.columns(pairs, r, fresh, CONTEXT)
+    y, share, pairs_made = transfers.correct(chosen, message, x, CONTEXT)
+    received, chosen_made = transfers.received(pairs, r, fresh, y, CONTEXT)
     if [a ^ b for a, b in zip(share, received, strict=True)] != [a & b for a, b in zip(x, r, strict=True)]:
         raise ValueError("the shares are not of the products")
     return {
@@ -124,12 +123,14 @@ def _extended(count: int) -> Vector:
             "choices": packed(chosen.choices).hex(),
             "x": packed(x).hex(),
             "r": packed(r).hex(),
+            "fresh": packed(fresh).hex(),
         },
         "expect": {
             "columns": message.hex(),
             "correction": y.hex(),
             "sender_share": packed(share).hex(),
             "receiver_share": packed(received).hex(),
+            "made": halves((chosen_made, pairs_made)),
         },
     }
 
@@ -138,7 +139,7 @@ def _extended(count: int) -> Vector:
 
 
 def triples() -> list[Vector]:
-    """Who is S, and two parties' letters with and without a setup that was kept."""
+    """Who is S, and two sessions of two parties, the second with the setup that the first has left."""
     senders = [[transfers.is_sender(i, j) for j in range(5) if j != i] for i in range(5)]
     roles: Vector = {
         "name": "who of five compute parties is S towards each of the others, in order",
@@ -146,49 +147,51 @@ def triples() -> list[Vector]:
         "given": {"parties": 5},
         "expect": {"is_sender": senders},
     }
-    fresh = transfers.correlate(SENDER, RECEIVER, transfers.bound(PAIR, "bob", "alice"))
-    kept = setup()
-    again = transfers.correlate(SENDER, RECEIVER, transfers.bound(PAIR, "bob", "alice"), kept)
-    other_way = transfers.correlate(RECEIVER, SENDER, transfers.bound(PAIR, "alice", "bob"), kept)
+    # bob, who was S, holds pairs and so is R of the second session.
+    first = transfers.correlate(SENDER, RECEIVER, transfers.bound(PAIR, "bob", "alice"), "bob")
+    z = transfers.bound(LATER, "alice", "bob")
+    second = transfers.correlate(LATER_SENDER, LATER_RECEIVER, z, "alice", first.made)
     return [
         roles,
-        _pair("five triples of alice (R) and bob (S)", fresh, None),
-        _pair("five triples with a setup that was kept", again, _stored(kept, "bob")),
-        _pair("a setup that was kept decides who is S: alice", other_way, _stored(kept, "alice")),
+        _pair("five triples of strangers: bob is S, alice is R", PAIR, (SENDER, RECEIVER), first, None),
+        _pair(
+            "their next session, with the setup that the first has left: alice is S, bob is R",
+            LATER,
+            (LATER_RECEIVER, LATER_SENDER),
+            second,
+            {"sender": "alice"} | halves(first.made),
+        ),
     ]
 
 
-def _stored(kept: tuple[transfers.Chosen, transfers.Pairs], sender: str) -> Vector:
-    chosen, pairs = kept
-    return {
-        "sender": sender,
-        "choices": packed(chosen.choices).hex(),
-        "keys": b"".join(chosen.keys).hex(),
-        "pairs": pairs_bytes(pairs).hex(),
-    }
-
-
-def _pair(name: str, made: transfers.Correlated, stored: Vector | None) -> Vector:
-    alice_sends = stored is not None and stored["sender"] == "alice"
-    bob, alice = made.sender_share, made.receiver_share
-    if alice_sends:
-        bob, alice = alice, bob
+def _pair(
+    name: str,
+    context: bytes,
+    seeds: tuple[transfers.Randomness, transfers.Randomness],
+    run: transfers.Correlated,
+    setup: Vector | None,
+) -> Vector:
+    """`seeds` are bob's and alice's."""
+    bob, alice = seeds
+    of_sender, of_receiver = run.sender_share, run.receiver_share
+    of_alice, of_bob = (of_sender, of_receiver) if setup else (of_receiver, of_sender)
     return {
         "name": name,
         "kind": "triples",
         "given": {
             "compute": ["alice", "bob"],
-            "count": SENDER.count,
-            "context": PAIR.hex(),
-            "seeds": {"alice": RECEIVER.seed.hex(), "bob": SENDER.seed.hex()},
-            "setup": stored,
+            "count": bob.count,
+            "context": context.hex(),
+            "seeds": {"alice": alice.seed.hex(), "bob": bob.seed.hex()},
+            "setup": setup,
         },
         "expect": {
-            "letters": {f"correlate-{step}": body.hex() for step, body in made.letters.items()},
+            "letters": {f"correlate-{step}": body.hex() for step, body in run.letters.items()},
             "triples": {
-                "alice": [packed(each).hex() for each in transfers.triples(RECEIVER, {"bob": alice})],
-                "bob": [packed(each).hex() for each in transfers.triples(SENDER, {"alice": bob})],
+                "alice": [packed(each).hex() for each in transfers.triples(alice, {"bob": of_alice})],
+                "bob": [packed(each).hex() for each in transfers.triples(bob, {"alice": of_bob})],
             },
+            "made": {"sender": "bob" if setup else "alice"} | halves(run.made),
         },
     }
 

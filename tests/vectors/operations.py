@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +131,8 @@ def _choice_keys(given: Fields) -> ChoiceKeys:
 def do_extend(given: Fields) -> Fields:
     context, count = bytes.fromhex(given["context"]), given["count"]
     x, r = (_bits(given[key], count) for key in ("x", "r"))
-    receiver = extension.Receiver(PairKeys(bytes.fromhex(given["pairs"])), r, context)
-    correction, share = extension.send(_choice_keys(given), receiver.message, x, context)
+    receiver = _receiver(given)
+    correction, share, made = extension.send(_choice_keys(given), receiver.message, x, context)
     received = receiver.finish(correction)
     assert (share ^ received).to_bytes() == (x & r).to_bytes()
     return {
@@ -140,19 +140,34 @@ def do_extend(given: Fields) -> Fields:
         "correction": correction.hex(),
         "sender_share": share.to_bytes().hex(),
         "receiver_share": received.to_bytes().hex(),
+        "made": _halves(receiver.made, made),
+    }
+
+
+def _receiver(given: Fields) -> extension.Receiver:
+    pairs, context = PairKeys(bytes.fromhex(given["pairs"])), bytes.fromhex(given["context"])
+    return extension.Receiver(
+        pairs, _bits(given["r"], given["count"]), bytes.fromhex(given["fresh"]), context
+    )
+
+
+def _halves(chosen: ChoiceKeys, pairs: PairKeys) -> Fields:
+    return {
+        "choices": chosen.choices.hex(),
+        "keys": b"".join(chosen.keys()).hex(),
+        "pairs": pairs.to_bytes().hex(),
     }
 
 
 def do_send(given: Fields) -> Fields:
     x, columns = _bits(given["x"], given["count"]), bytes.fromhex(given["columns"])
-    correction, _ = extension.send(_choice_keys(given), columns, x, bytes.fromhex(given["context"]))
+    correction, _, _ = extension.send(_choice_keys(given), columns, x, bytes.fromhex(given["context"]))
     return {"correction": correction.hex()}
 
 
 def do_take(given: Fields) -> Fields:
-    pairs, r = PairKeys(bytes.fromhex(given["pairs"])), _bits(given["r"], given["count"])
-    receiver = extension.Receiver(pairs, r, bytes.fromhex(given["context"]))
-    return {"receiver_share": receiver.finish(bytes.fromhex(given["correction"])).to_bytes().hex()}
+    correction = bytes.fromhex(given["correction"])
+    return {"receiver_share": _receiver(given).finish(correction).to_bytes().hex()}
 
 
 # -- triples -----------------------------------------------------------------------------------------------
@@ -187,7 +202,16 @@ def do_triples(given: Fields) -> Fields:
     return {
         "letters": letters,
         "triples": {name: [each.to_bytes().hex() for each in triple] for name, triple in made.items()},
+        "made": _made({name: parties[name].made[other] for name, other in (names, names[::-1])}),
     }
+
+
+def _made(setups: Mapping[str, PairKeys | ChoiceKeys]) -> Fields:
+    """Both halves of the next setup, and who will be S with it."""
+    ((sender, chosen),) = [each for each in setups.items() if isinstance(each[1], ChoiceKeys)]
+    (pairs,) = [each for each in setups.values() if isinstance(each, PairKeys)]
+    assert isinstance(chosen, ChoiceKeys)
+    return {"sender": sender} | _halves(chosen, pairs)
 
 
 def _kept(stored: Fields | None, name: str) -> PairKeys | ChoiceKeys | None:
@@ -271,7 +295,9 @@ def do_meet(given: Fields) -> Fields:
     session = session_id(given["spec"].encode())
     assert isinstance(spec.function, Referendum)
     seal = Seal(session, me, seed_of(given), no_entropy)
-    evaluation = Evaluation(spec, spec.function, session, me, seed_of(given), seal.unseal, {})
+    own = _kept(given["setup"], me)
+    kept = {} if own is None else {peer: {bytes.fromhex(given["setup"]["id"]): own}}
+    evaluation = Evaluation(spec, spec.function, session, me, seed_of(given), seal.unseal, kept)
     joins = {name: Join.decode(raw.encode()) for name, raw in given["joins"].items()}
     letters = evaluation.prepare({peer: joins[peer]}, joins[me], Mailbox(spec, session, me))
     context = evaluation._contexts[peer]

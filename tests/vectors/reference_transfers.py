@@ -42,13 +42,31 @@ def xor(one: bytes, other: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What S keeps: its choices s and the keys k."""
+    """One half of 128 transfers: the choices s and the keys k."""
 
     choices: Bits
     keys: list[bytes]
 
 
-Pairs = list[tuple[bytes, bytes]]  # what R keeps: (k0, k1) for each i
+Pairs = list[tuple[bytes, bytes]]  # the other half: (k0, k1) for each i
+Setup = tuple[Chosen, Pairs]
+
+
+def pairs_bytes(pairs: Pairs) -> bytes:
+    """k0_0 ‖ k1_0 ‖ k0_1 ‖ …"""
+    return b"".join(zero + one for zero, one in pairs)
+
+
+def halves(setup: Setup) -> dict[str, str]:
+    """Both halves as vectors write them; ValueError unless they fit."""
+    chosen, pairs = setup
+    if chosen.keys != [pair[s] for pair, s in zip(pairs, chosen.choices, strict=True)]:
+        raise ValueError("the two halves do not belong together")
+    return {
+        "choices": packed(chosen.choices).hex(),
+        "keys": b"".join(chosen.keys).hex(),
+        "pairs": pairs_bytes(pairs).hex(),
+    }
 
 
 def pair_context(session: str, first: bytes, second: bytes) -> bytes:
@@ -126,31 +144,36 @@ def _aes(key: bytes, block: bytes) -> bytes:
     return Cipher(algorithms.AES128(key), modes.ECB()).encryptor().update(block)
 
 
-def columns(pairs: Pairs, r: Bits, z: bytes) -> bytes:
-    """R: u_0 ‖ … ‖ u_127."""
-    width = -(-len(r) // 8)
-    return b"".join(xor(xor(stream(zero, z, width), stream(one, z, width)), packed(r)) for zero, one in pairs)
+def columns(pairs: Pairs, r: Bits, fresh: Bits, z: bytes) -> bytes:
+    """R: u_0 ‖ … ‖ u_127; `fresh` are the choices r' of the rows after the products."""
+    width = -(-(len(r) + KAPPA) // 8)
+    chosen = packed(r + fresh)
+    return b"".join(xor(xor(stream(zero, z, width), stream(one, z, width)), chosen) for zero, one in pairs)
 
 
-def correct(chosen: Chosen, message: bytes, x: Bits, z: bytes) -> tuple[bytes, Bits]:
-    """S: the correction bits y, and its shares."""
-    width = -(-len(x) // 8)
+def correct(chosen: Chosen, message: bytes, x: Bits, z: bytes) -> tuple[bytes, Bits, Pairs]:
+    """S: the correction bits y, its shares, and its half of the next setup."""
+    width = -(-(len(x) + KAPPA) // 8)
     q = []
     for i, key in enumerate(chosen.keys):
         u = message[width * i : width * (i + 1)]
         q.append(xor(stream(key, z, width), u if chosen.choices[i] else bytes(width)))
-    rows, s = _rows(q, len(x)), packed(chosen.choices)
-    share = [robust_hash(z, j, row)[0] & 1 for j, row in enumerate(rows)]
-    other = [robust_hash(z, j, xor(row, s))[0] & 1 for j, row in enumerate(rows)]
-    return packed([a ^ b ^ c for a, b, c in zip(share, other, x, strict=True)]), share
+    rows, s = _rows(q, len(x) + KAPPA), packed(chosen.choices)
+    zeros = [robust_hash(z, j, row) for j, row in enumerate(rows)]
+    ones = [robust_hash(z, j, xor(row, s)) for j, row in enumerate(rows)]
+    share = [each[0] & 1 for each in zeros[: len(x)]]
+    y = [a ^ each[0] & 1 ^ b for a, each, b in zip(share, ones, x, strict=False)]
+    return packed(y), share, list(zip(zeros, ones, strict=True))[len(x) :]
 
 
-def received(pairs: Pairs, r: Bits, y: bytes, z: bytes) -> Bits:
-    """R: its shares."""
-    width = -(-len(r) // 8)
-    rows = _rows([stream(zero, z, width) for zero, _ in pairs], len(r))
-    masks = [robust_hash(z, j, row)[0] & 1 for j, row in enumerate(rows)]
-    return [mask ^ (a & b) for mask, a, b in zip(masks, r, unpacked(y, len(r)), strict=True)]
+def received(pairs: Pairs, r: Bits, fresh: Bits, y: bytes, z: bytes) -> tuple[Bits, Chosen]:
+    """R: its shares, and its half of the next setup."""
+    count = len(r)
+    width = -(-(count + KAPPA) // 8)
+    rows = _rows([stream(zero, z, width) for zero, _ in pairs], count + KAPPA)
+    hashes = [robust_hash(z, j, row) for j, row in enumerate(rows)]
+    share = [each[0] & 1 ^ (a & b) for each, a, b in zip(hashes, r, unpacked(y, count), strict=False)]
+    return share, Chosen(fresh, hashes[count:])
 
 
 def _rows(matrix: Sequence[bytes], count: int) -> list[bytes]:
@@ -168,22 +191,28 @@ def is_sender(mine: int, other: int) -> bool:
 
 @dataclass(frozen=True)
 class Correlated:
-    """The letters between two parties by step, what each keeps, and the share each gets."""
+    """The letters between two parties by step, the share each gets, and its half of the next setup."""
 
     letters: dict[int, bytes]
-    chosen: Chosen
-    pairs: Pairs
     sender_share: Bits
     receiver_share: Bits
+    sender_made: Pairs
+    receiver_made: Chosen
+
+    @property
+    def made(self) -> Setup:
+        """Both halves of the next setup."""
+        return self.receiver_made, self.sender_made
 
 
 def correlate(
     sender: Randomness,
     receiver: Randomness,
     z: bytes,
-    setup: tuple[Chosen, Pairs] | None = None,
+    peer: str,
+    setup: Setup | None = None,
 ) -> Correlated:
-    """x = a_S ‖ b_S against r = b_R ‖ a_R."""
+    """x = a_S ‖ b_S against r = b_R ‖ a_R; `peer` is the name of S."""
     x, r = sender.a + sender.b, receiver.b + receiver.a
     letters: dict[int, bytes] = {}
     if setup is None:
@@ -194,10 +223,12 @@ def correlate(
     else:
         chosen, pairs = setup
         letters[2] = b""
-    message = columns(pairs, r, z)
+    fresh = receiver.next_choices(peer)
+    message = columns(pairs, r, fresh, z)
     letters[2] += message
-    letters[3], sender_share = correct(chosen, message, x, z)
-    return Correlated(letters, chosen, pairs, sender_share, received(pairs, r, letters[3], z))
+    letters[3], sender_share, made = correct(chosen, message, x, z)
+    receiver_share, chosen_next = received(pairs, r, fresh, letters[3], z)
+    return Correlated(letters, sender_share, receiver_share, made, chosen_next)
 
 
 # -- §4.10 what our nodes derive ------------------------------------------------------------------
@@ -229,6 +260,10 @@ class Randomness:
         """As S: its choices and the numbers x_i."""
         raw = ring_bytes(expand(derive(self.seed, "base ot receiver", z), 2 + 8 * INSTANCES))
         return unpacked(raw, KAPPA), [_scalar(raw[at : at + 64]) for at in range(16, len(raw), 64)]
+
+    def next_choices(self, peer: str) -> Bits:
+        """As R: r'."""
+        return unpacked(derive(self.seed, "next choices", peer, length=KAPPA // 8), KAPPA)
 
     def _uniform(self, which: str) -> Bits:
         raw = ring_bytes(expand(derive(self.seed, "triples", which), -(-self.count // 64)))

@@ -76,6 +76,11 @@ def view() -> bytes:
     return reference.view_digest(SESSION, begin())
 
 
+def run() -> bytes:
+    """What every round of gates is bound to: the view, and whose ballots count."""
+    return reference.digest("gates", view(), *PARTIES)
+
+
 # -- triples -------------------------------------------------------------------------------------------
 
 
@@ -95,7 +100,7 @@ def correlated(one: str, other: str) -> transfers.Correlated:
     """What two parties, in the order of `spec.compute`, say to each other."""
     sender, receiver = roles(one, other)
     z = transfers.bound(pair_context(one, other), sender, receiver)
-    return transfers.correlate(randomness(sender), randomness(receiver), z)
+    return transfers.correlate(randomness(sender), randomness(receiver), z, sender)
 
 
 def triples(party: str) -> tuple[list[int], list[int], list[int]]:
@@ -243,7 +248,7 @@ def _shares() -> list[Letter]:
         for holder, share in shares(party).items()
         if holder != party
     ]
-    received = _statement(inputs=list(PARTIES), commitment=None)
+    received = _viewed(inputs=list(PARTIES), commitment=None)
     return sent + [Letter("received", party, "all", received) for party in COMPUTE]
 
 
@@ -251,8 +256,8 @@ def _rounds() -> list[Letter]:
     sent = []
     for number, (masked, opened) in enumerate(evaluated()[0].rounds, start=1):
         for party, bits in zip(COMPUTE[1:], masked[1:], strict=True):
-            sent.append(Letter("masked", party, LEADER, _statement(bits=b64(bits)), round=number))
-        sent.append(Letter("opened", LEADER, "compute", _statement(bits=b64(opened)), round=number))
+            sent.append(Letter("masked", party, LEADER, _gates(bits), round=number))
+        sent.append(Letter("opened", LEADER, "compute", _gates(opened), round=number))
     return sent
 
 
@@ -262,7 +267,7 @@ def _ending() -> list[Letter]:
         Letter(
             "commit",
             *(party, "all"),
-            _statement(inputs=list(PARTIES), opened=opened, commitment=b64(commitment(party))),
+            _viewed(inputs=list(PARTIES), opened=opened, commitment=b64(commitment(party))),
         )
         for party in COMPUTE
     ]
@@ -278,8 +283,43 @@ def _ending() -> list[Letter]:
     return [*committed, *revealed, *(Letter("confirm", party, "all", confirm) for party in RESULTS)]
 
 
-def _statement(**fields: Any) -> bytes:
+def _viewed(**fields: Any) -> bytes:
     return reference.canonical({"view": b64(view())} | fields)
+
+
+def _gates(bits: bytes) -> bytes:
+    return reference.canonical({"run": b64(run()), "bits": b64(bits)})
+
+
+# -- the next session of alice and bob -------------------------------------------------------------------
+
+
+LATER_SPEC = reference.canonical(spec(nonce=b64(secret("another nonce")[:16])))
+LATER = reference.digest("spec", LATER_SPEC).hex()
+
+
+def later_seed(party: str) -> bytes:
+    """The root of a party's randomness in that session."""
+    return secret(f"later referendum seed of {party}")
+
+
+def later_randomness(party: str) -> transfers.Randomness:
+    """What its triples are made from."""
+    return transfers.Randomness(reference.derive(later_seed(party), "correlations"), TRIPLES)
+
+
+def later_join(party: str, peer: str) -> bytes:
+    """A join that names the setup of the first session; alice's names one more, which bob never had."""
+    known = b64(pair_context(*COMPUTE[:2])[:16])
+    ids = [b64(secret("an id")[:16]), known] if party == "alice" else [known]
+    return reference.canonical(
+        {
+            "sealing_key": b64(reference.sealing_public(later_seed(party))),
+            "shape": [],
+            "offer": b64(transfers.offer(later_randomness(party).offer_scalar)),
+            "setups": {peer: ids},
+        }
+    )
 
 
 # -- vectors -------------------------------------------------------------------------------------------
@@ -296,6 +336,7 @@ def vectors() -> list[dict[str, Any]]:
         },
         *(_join(party) for party in PARTIES),
         *(_meet(*ends) for one, other in combinations(COMPUTE, 2) for ends in ((one, other), (other, one))),
+        *(_meet_again(*ends) for ends in (COMPUTE[:2], COMPUTE[1::-1])),
         *(_statement_vector(step) for step in ("received", "masked", "opened", "commit")),
         *(_output(party) for party in COMPUTE),
         _whole(),
@@ -319,6 +360,7 @@ def meeting(me: str, peer: str) -> dict[str, Any]:
         "peer": peer,
         "seed": seed(me).hex(),
         "joins": {name: join(name).decode() for name in (me, peer)},
+        "setup": None,
     }
 
 
@@ -334,6 +376,41 @@ def _meet(me: str, peer: str) -> dict[str, Any]:
             "context": context.hex(),
             "setup": context[:16].hex(),
             "letters": {"correlate-1": points} if me == sender else {},
+        },
+    }
+
+
+def _meet_again(me: str, peer: str) -> dict[str, Any]:
+    """bob was S, so he holds pairs, is R now, and begins; there are no points."""
+    alice, bob = COMPUTE[:2]
+    joins = {alice: later_join(alice, bob), bob: later_join(bob, alice)}
+    context = transfers.pair_context(
+        LATER, *(reference.digest("join", name, raw) for name, raw in joins.items())
+    )
+    made = correlated(alice, bob).made
+    run = transfers.correlate(
+        later_randomness(alice),
+        later_randomness(bob),
+        transfers.bound(context, alice, bob),
+        alice,
+        made,
+    )
+    given = {
+        "spec": LATER_SPEC.decode(),
+        "me": me,
+        "peer": peer,
+        "seed": later_seed(me).hex(),
+        "joins": {name: raw.decode() for name, raw in joins.items()},
+        "setup": {"id": pair_context(alice, bob)[:16].hex(), "sender": alice} | transfers.halves(made),
+    }
+    return {
+        "name": f"{me} meets {peer} in their next session, with the setup that both name",
+        "kind": "meet",
+        "given": given,
+        "expect": {
+            "context": context.hex(),
+            "setup": context[:16].hex(),
+            "letters": {"correlate-2": run.letters[2].hex()} if me == bob else {},
         },
     }
 

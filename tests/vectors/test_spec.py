@@ -152,6 +152,8 @@ def test_the_sizes_of_base_transfers_and_extension_are_the_codes() -> None:
     assert f"pairs of keys of {base_ot.KEY_BYTES} bytes" in transfers
     assert f"| {base_ot.MESSAGE_BYTES} bytes of points; " in triples
     assert f"| {base_ot.CORRECTION_BYTES} bytes of corrections, " in triples
+    assert f"rows: m for the products and {base_ot.KAPPA} for the next setup" in triples
+    assert f"draws {base_ot.KAPPA} more choices r'" in triples
     days = SETUP_LIFE // (24 * 3600 * 1000)
     assert f"named for {days} days after the `created`" in " ".join(triples.split())
     assert SETUPS_KEPT == 2
@@ -168,7 +170,7 @@ def test_every_label_of_a_hash_or_derivation_is_documented() -> None:
     called = re.findall(
         r"\b(?:digest|pack|derive|derive_bytes)\((?:[A-Z_0-9]+(?: \+ 32)?, )?\"([a-z -]+)\"", code
     )
-    local = {"parts", "snapshot"}  # what no other node sees
+    local = {"parts", "snapshot", "setup"}  # what no other node sees
     assert {label for label in called if f'"{label}"' not in SPEC} == local
     assert len(set(called)) > 20
 
