@@ -25,6 +25,12 @@ from benchmarks.mpyc_party import PRIME, PartyReport, digest, party_input
 ROOT = Path(__file__).resolve().parent.parent
 
 
+REFERENDUM = 0  # in place of a vector's length
+# With PRSS, random shares cost no messages but a key for each set of t parties: C(n, t) of them, some
+# 168,000 at 20 parties.  Up to so many parties it makes a referendum faster; a sum needs no random shares.
+MOST_WITH_PRSS = 5
+
+
 def measure_scalar(n: int, repetitions: int, limit_s: int = 120) -> Measurement:
     """The sum of one number a party."""
     return measure_vector(n, 1, repetitions, limit_s)
@@ -34,13 +40,33 @@ def measure_vector(n: int, length: int, repetitions: int, limit_s: int = 300) ->
     """The element-wise sum of one vector a party; refused if a party's answer is wrong."""
     started, reports = run_parties(n, length, repetitions, limit_s)
     check_sums(reports, length)
+    return _measurement(started, reports)
+
+
+def measure_referendum(n: int, repetitions: int, limit_s: int = 300) -> Measurement:
+    """Whether two thirds of n parties vote yes; refused unless every party learns that they do."""
+    started, reports = run_parties(n, REFERENDUM, repetitions, limit_s)
+    if any(report.first_value != 1 for report in reports):
+        raise BenchmarkError("mpyc: a referendum that passes did not")
+    return _measurement(started, reports)
+
+
+def _measurement(started: float, reports: Sequence[PartyReport]) -> Measurement:
+    by_hand = _slowest([report.by_hand for report in reports])
     return Measurement(
-        # A launch has ended when the last party has the answer.
-        launch_all=[max(times) for times in zip(*(r.launches for r in reports), strict=True)],
+        launch_all=_slowest([report.launches for report in reports]),
         cold_s=max(report.first_result_at for report in reports) - started,
         bytes_per_party=statistics.mean(report.bytes_sent for report in reports),
         peak_memory_mb=max(report.peak_memory_mb for report in reports),
+        first_s=max(report.first for report in reports),
+        first_bytes=statistics.mean(report.first_bytes for report in reports),
+        by_hand_s=statistics.median(by_hand) if by_hand else None,
     )
+
+
+def _slowest(times: Sequence[Sequence[float]]) -> list[float]:
+    """A launch has ended when the last party has the answer."""
+    return [max(each) for each in zip(*times, strict=True)]
 
 
 def run_parties(n: int, length: int, repetitions: int, limit_s: int) -> tuple[float, list[PartyReport]]:
@@ -75,9 +101,8 @@ def _write_certificates(config: Path, n: int) -> None:
 
 def _commands(n: int, length: int, repetitions: int, limit_s: int) -> list[list[str]]:
     ours = ["--length", str(length), "--repetitions", str(repetitions), "--life", str(limit_s)]
-    # Pseudo-random secret sharing is off: a sum does not use it, and at 20 parties its
-    # 167,960 keys would only slow the start down.
-    theirs = ["--ssl", "--no-prss", "--no-log"]
+    prss = length == REFERENDUM and n <= MOST_WITH_PRSS
+    theirs = ["--ssl", "--no-log", *([] if prss else ["--no-prss"])]
     addresses = [word for port in _free_ports(n) for word in ("-P", f"127.0.0.1:{port}")]
     command = [sys.executable, "-m", "benchmarks.mpyc_party", *ours, *theirs, *addresses]
     return [[*command, "-I", str(i)] for i in range(n)]

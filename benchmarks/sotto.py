@@ -1,150 +1,137 @@
-"""This project's side of the table: nodes as processes, a real broker, TLS, journals on disk.
-
-A launch is timed at the coordinator, from the announcement until every party has confirmed that it holds
-the answer.  Everything a node does in between is in it: reading its input, the journal, seals, signatures.
-"""
+"""This project's side of the tables: nodes as processes, a real broker, TLS, journals on disk."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
+import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import uvloop
 
+from benchmarks.launching import Launch, Launcher, hop_seconds
 from benchmarks.measurement import BenchmarkError, Measurement, peak_memory_mb
-from coordinator import announce, cluster
-from coordinator.observe import SessionView
+from coordinator import cluster
+from coordinator.announce import Question
+from coordinator.cluster import BROKER
 from coordinator.processes import Services
 from party_node import config as configs
 from party_node import logs
-from party_node.config import CoordinatorConfig
-from party_node.daemon import JOURNAL, Daemon, now_ms
+from party_node.daemon import JOURNAL
 from party_node.journal import Journal
+from protocol.functionalities import Answer, Function
+from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
-from protocol.letters import Part
-from protocol.states import OVER, State
 
-WITHIN = 120.0  # seconds for one session
+WITHIN = 600.0  # seconds for one session: long enough that its letters are still kept when they are counted
 LIFETIME = 900.0  # after which a forgotten cluster goes down by itself
+THRESHOLD = "2/3"
+NODES = "nodes"
 
 
 def measure_scalar(n: int, repetitions: int) -> Measurement:
     """The sum of one number from each of n parties."""
-    return _measure(n, None, repetitions)
+    values = {name: f'value = "{index + 1}"' for index, name in enumerate(_names(n))}
+    with _cluster(values, "number") as directory:
+        return _measure(directory, Sum(decimals=0), "number", repetitions, _ends([n * (n + 1) // 2]))
 
 
 def measure_vector(n: int, length: int, repetitions: int) -> Measurement:
-    """The sum of a vector from each of n parties, read from a Parquet file of the party's own."""
-    return _measure(n, length, repetitions)
+    """The sum of a vector from each of n parties, read from a Parquet file of the party's own.
+
+    Party i holds i + 1, i + 2, …
+    """
+    query = dict.fromkeys(_names(n), "query = \"SELECT v FROM 'vector.parquet'\"")
+    first = n * (n + 1) // 2
+    with _cluster(query, "number") as directory:
+        for index, name in enumerate(query):
+            target = directory / "parties" / name / "vector.parquet"
+            duckdb.sql(f"COPY (SELECT range + {index + 1} AS v FROM range({length})) TO '{target}'")
+        ends = _ends([first, first + n * (length - 1)])
+        return _measure(directory, Sum(decimals=0), "number", repetitions, ends)
 
 
-def _measure(n: int, length: int | None, repetitions: int) -> Measurement:
+def measure_referendum(n: int, repetitions: int) -> Measurement:
+    """A referendum in which all n parties vote and compute, and which just passes."""
+    function = Referendum(threshold=THRESHOLD)
+    yes = function.least(n)
+    values = {name: f'value = "{"yes" if i < yes else "no"}"' for i, name in enumerate(_names(n))}
+    with _cluster(values, "ballot") as directory:
+        return _measure(directory, function, "ballot", repetitions, lambda answer: answer.text() == "YES")
+
+
+def _names(n: int) -> list[str]:
+    return [f"party-{index}" for index in range(n)]
+
+
+@contextmanager
+def _cluster(sources: Mapping[str, str], input_name: str) -> Iterator[Path]:
+    """A cluster whose parties have one input each, not yet started; nothing of it is left at the end."""
     logs.configure("error")
-    names = [f"party-{index}" for index in range(n)]
     with tempfile.TemporaryDirectory(prefix="sotto-bench-") as scratch:
         directory = Path(scratch) / "cluster"
-        cluster.create(directory, names)
-        _write_inputs(directory, names, length)
+        cluster.create(directory, list(sources))
+        for name, source in sources.items():
+            config = directory / "parties" / name / "config.toml"
+            config.write_text(f"{config.read_text()}\n[inputs.{input_name}]\n{source}\n")
         try:
-            started = time.perf_counter()
-            cluster.up(directory, lifetime=LIFETIME)
-            settings = configs.load_coordinator(directory / "coordinator" / "config.toml")
-            ends, sessions = uvloop.run(_launch(settings, names, repetitions + 2, _expected(n, length)))
-            processes = [Services(directory).process(name) for name in names]
-            peak = max(peak_memory_mb(process.pid) for process in processes if process is not None)
+            yield directory
         finally:
             cluster.down(directory)
-        sent = [_bytes_sent(directory, name, sessions[-2]) for name in names]
+
+
+def _measure(
+    directory: Path, function: Function, input_name: str, repetitions: int, right: Callable[[Answer], bool]
+) -> Measurement:
+    """The first session of these nodes, `repetitions` more, and a public one that shows the answer."""
+    names = cluster.parties_of(directory)
+    started = time.perf_counter()
+    cluster.up(directory, lifetime=LIFETIME)
+    settings = configs.load_coordinator(directory / "coordinator" / "config.toml")
+    questions = [
+        Question(function, input_name, result_to=names, within=WITHIN, public=number > repetitions)
+        for number in range(repetitions + 2)
+    ]
+    groups = _groups(directory, names)
+    first, *later, check = uvloop.run(Launcher(settings, WITHIN).run(questions, groups))
+    if check.answer is None or not right(check.answer):
+        raise BenchmarkError("the answer is wrong")
+    hop_s = uvloop.run(hop_seconds(settings))
+    peak = max(peak_memory_mb(pid) for pid in groups[NODES])
+    cluster.down(directory)  # the journals are read when nobody writes them
     return Measurement(
-        launch_all=[end - begin for begin, end in ends[1:-1]],
-        cold_s=ends[0][1] - started,
-        bytes_per_party=sum(sent) / n,
+        launch_all=[each.elapsed for each in later],
+        cold_s=first.ended - started,
+        bytes_per_party=_bytes_sent(directory, names, later[-1]),
         peak_memory_mb=peak,
+        first_s=first.elapsed,
+        first_bytes=_bytes_sent(directory, names, first),
+        cpu_s={group: statistics.median(each.cpu_s[group] for each in later) for group in first.cpu_s},
+        first_cpu_s=first.cpu_s,
+        hop_s=hop_s,
     )
 
 
-def _write_inputs(directory: Path, names: Sequence[str], length: int | None) -> None:
-    """Party i holds i + 1, or the vector i + 1, i + 2, …"""
-    for index, name in enumerate(names):
-        folder = directory / "parties" / name
-        if length is None:
-            source = f'value = "{index + 1}"'
-        else:
-            select = f"SELECT range + {index + 1} AS v FROM range({length})"
-            duckdb.sql(f"COPY ({select}) TO '{folder / 'vector.parquet'}'")
-            source = "query = \"SELECT v FROM 'vector.parquet'\""
-        config = folder / "config.toml"
-        config.write_text(f"{config.read_text()}\n[inputs.number]\n{source}\n")
+def _groups(directory: Path, names: Sequence[str]) -> dict[str, list[int]]:
+    services = Services(directory)
+    found = {NODES: [services.process(name) for name in names], BROKER: [services.process(BROKER)]}
+    return {group: [each.pid for each in processes if each is not None] for group, processes in found.items()}
 
 
-def _expected(n: int, length: int | None) -> list[int]:
-    """The first and the last element of the true sum."""
-    first = n * (n + 1) // 2
-    return [first] if length is None else [first, first + n * (length - 1)]
+def _ends(expected: Sequence[int]) -> Callable[[Answer], bool]:
+    """Whether an answer begins and ends with these units."""
+    return lambda answer: answer.units.reshape(-1)[[0, -1]].tolist() == [expected[0], expected[-1]]
 
 
-async def _launch(
-    settings: CoordinatorConfig, names: Sequence[str], launches: int, expected: Sequence[int]
-) -> tuple[list[tuple[float, float]], list[str]]:
-    """One session after the other; (announced, confirmed by all) of each, and their ids."""
-    views: dict[str, SessionView] = {}
-
-    def observe(part: Part, _payload: bytes) -> None:
-        views[part.header.session].add(part)
-
-    daemon = Daemon(settings, observe, sealed=False)
-    times: list[tuple[float, float]] = []
-
-    async def work() -> None:
-        await daemon.transport.wait_connected()
-        for number in range(launches):
-            # The last one is public and not timed: it shows that the answers are right.
-            public = number == launches - 1
-            question = announce.Question(
-                Sum(decimals=0), "number", result_to=names, within=WITHIN, public=public
-            )
-            now = now_ms()
-            spec = announce.build(question, settings.name, daemon.roster, now, secrets.token_bytes(16))
-            begun = time.perf_counter()
-            session = daemon.node.announce(spec, now)
-            views[session] = SessionView(spec, session)
-            daemon.node.watched.add(session)
-            daemon.step()
-            await _until_over(daemon, views[session])
-            times.append((begun, time.perf_counter()))
-            daemon.node.withdraw(session)
-            daemon.step()
-        _check(views[session], expected)
-
-    await daemon.run(work, only="")
-    return times, list(views)
+def _bytes_sent(directory: Path, names: Sequence[str], launch: Launch) -> float:
+    """Payloads that a party published in a session, as the outboxes have them; the mean."""
+    return statistics.mean(_outbox_bytes(directory, name, launch.session) for name in names)
 
 
-async def _until_over(daemon: Daemon, view: SessionView) -> None:
-    async with asyncio.timeout(WITHIN):
-        while (outcome := view.outcome()).state not in OVER:
-            daemon.changed.clear()
-            await daemon.changed.wait()
-    if outcome.state is not State.COMPLETED:
-        raise BenchmarkError(f"a session {outcome.state}: {outcome.ending}")
-
-
-def _check(view: SessionView, expected: Sequence[int]) -> None:
-    answer = view.outcome().answer
-    if answer is None:
-        raise BenchmarkError("the public answer is missing")
-    units = answer.units.reshape(-1)
-    if [int(units[0]), int(units[-1])][: len(expected)] != list(expected):
-        raise BenchmarkError("the answer is wrong")
-
-
-def _bytes_sent(directory: Path, name: str, session: str) -> int:
-    """Payloads that a party published in a session, as its outbox has them."""
+def _outbox_bytes(directory: Path, name: str, session: str) -> int:
     journal = Journal(directory / "parties" / name / "data" / JOURNAL)
     try:
         return sum(len(sent.payload) for sent in journal.outbox(session))
