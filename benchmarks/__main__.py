@@ -54,12 +54,12 @@ QUICK = Plan(
 )
 FULL = Plan(
     cases=(
-        *(Case(n=n, rounds=5, repetitions=5, limit_s=60) for n in (3, 5, 10)),
-        Case(n=20, rounds=3, repetitions=5, limit_s=60),
-        Case(n=5, length=1_000, rounds=5, repetitions=5, limit_s=60),
-        Case(n=5, length=100_000, rounds=3, repetitions=3, limit_s=60),
+        *(Case(n=n, rounds=3, repetitions=5, limit_s=60) for n in (3, 5, 10)),
+        Case(n=20, rounds=2, repetitions=5, limit_s=60),
+        Case(n=5, length=1_000, rounds=3, repetitions=5, limit_s=60),
+        Case(n=5, length=100_000, rounds=2, repetitions=3, limit_s=60),
         # MPyC takes a quarter of a minute for each sum here, so each round is one launch.
-        Case(n=5, length=1_000_000, rounds=3, repetitions=1, limit_s=120),
+        Case(n=5, length=1_000_000, rounds=2, repetitions=1, limit_s=120),
         *(Case(n=n, function="referendum", rounds=3, repetitions=5, limit_s=60) for n in (3, 5, 10, 20)),
         # For its cold start; a session takes long enough to be measured once.
         Case(n=50, function="referendum", rounds=1, repetitions=1, limit_s=240),

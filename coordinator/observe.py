@@ -92,6 +92,9 @@ class SessionView:
         return Outcome(self._state(), self._public_answer(), self.counted)
 
     def _aborted(self) -> Ending | None:
+        if refusal := self._mail.statements(Refuse, [self.spec.leader]).get(self.spec.leader):
+            # Nobody is left to say so.
+            return Ending(AbortReason.REFUSED, f"{self.spec.leader} refused ({refusal.code})")
         confirms = self._mail.statements(Confirm, self.spec.results)
         if len({each.transcript for each in confirms.values()}) > 1:
             return Ending(AbortReason.SPLIT_VIEW, "the result parties saw different transcripts")
