@@ -1,4 +1,4 @@
-# make demo     four colleagues learn their average raise and nothing else
+# make demo     four colleagues learn their average raise and nothing else; then they vote
 # make test     everything that CI checks
 # make help     the rest
 SHELL := /bin/sh
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint simulate bench secrets lock clean
+.PHONY: help setup demo test lint simulate statistics bench secrets lock clean
 
 help:            ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml requirements.txt requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-demo: $(STAMP)   ## start a broker and four nodes, run an average and a sum, clean up
+demo: $(STAMP)   ## start a broker and four nodes, run an average, a sum and two referenda, clean up
 	@$(BIN)/coordinator demo
 
 lint: $(STAMP)   ## formatting, rules, types, import contracts
@@ -36,6 +36,9 @@ test: lint       ## lint and the whole test suite
 
 simulate: $(STAMP) ## ten minutes of random schedules: loss, reordering, crashes, absent parties
 	$(BIN)/python -m tests.simulation --schedules 5000 --seed $${SEED:-1} --minutes 10
+
+statistics: $(STAMP) ## ten minutes of chi-square: does what a coalition sees tell votes apart?
+	$(BIN)/python -m tests.statistics --minutes 10
 
 bench: $(STAMP)  ## this project beside MPyC and a bare TLS connection, writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -15,11 +16,16 @@ from party_node.active import ActiveSession
 from party_node.journal import Journal, SessionRow
 from party_node.node import Node
 from party_node.post import Sent
+from protocol.beaver import Triples
+from protocol.bits import Bits
+from protocol.correlation import Preparation
 from protocol.errors import LocalProtocolError
 from protocol.functionalities import CATALOGUE
 from protocol.functionalities.average import Average
+from protocol.functionalities.referendum import Referendum
 from protocol.letters import Assembler
 from protocol.messages import Step
+from protocol.secret import Seed
 from protocol.session import Session
 from tests.simulation.judge import simulate
 from tests.simulation.reproductions import REPRODUCTIONS
@@ -102,21 +108,25 @@ def test_the_long_form_has_up_to_twenty_compute_parties_and_the_many_are_rare() 
 TRIO = PARTIES[:3]
 CRASHES = tuple(Crash(action, committed=action % 2 == 0) for action in (9, 14, 19, 26, 33))
 TROUBLED = [Schedule(seed, TRIO, TRIO, TRIO, 3, lose=0.2, operations=CRASHES) for seed in range(5)]
+VOTES = [
+    replace(each, seed=each.seed + 5, function="referendum", threshold="2/3", before="acquainted")
+    for each in TROUBLED
+]
 
 
-def assert_noticed(complaint: str) -> None:
+def assert_noticed(complaint: str, schedules: list[Schedule] = TROUBLED) -> None:
     """At least one of the troubled schedules fails, for this reason."""
     with pytest.raises((AssertionError, LocalProtocolError, sqlite3.Error), match=complaint):
-        _simulate_all()
+        _simulate_all(schedules)
 
 
-def _simulate_all() -> None:
-    for schedule in TROUBLED:
+def _simulate_all(schedules: list[Schedule]) -> None:
+    for schedule in schedules:
         simulate(schedule)
 
 
 def test_the_troubled_schedules_complete_with_nothing_broken() -> None:
-    assert {simulate(schedule) for schedule in TROUBLED} == {"completed"}
+    assert {simulate(schedule) for schedule in TROUBLED + VOTES} == {"completed"}
 
 
 def test_letters_sealed_anew_after_a_crash_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +142,7 @@ def test_letters_sealed_anew_after_a_crash_are_noticed(monkeypatch: pytest.Monke
     monkeypatch.setattr(ActiveSession, "_rejoin", rejoin)
     monkeypatch.setattr(Journal, "sent", sent)
     assert_noticed("two different payloads under .*(share|reveal)")
+    assert_noticed("two different payloads under .*(correlate|share|reveal)", VOTES)
 
 
 def test_a_session_that_is_not_taken_up_after_a_crash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +154,46 @@ def test_a_wrong_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Average.decode
     monkeypatch.setattr(Average, "decode", lambda self, opened, inputs: honest(self, opened, inputs + 1))
     assert_noticed("has a wrong answer")
+
+
+def test_a_wrong_verdict_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Referendum.decode
+    monkeypatch.setattr(Referendum, "decode", lambda self, opened, inputs: honest(self, 1 - opened, inputs))
+    assert_noticed("has a wrong answer", [replace(VOTES[0], before="strangers")])
+
+
+def test_triples_that_are_used_twice_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(self: Triples, count: int) -> tuple[Bits, Bits, Bits]:
+        a, b, c = self._unused
+        return a[:count], b[:count], c[:count]
+
+    monkeypatch.setattr(Triples, "take", take)
+    everybody = PARTIES[:6]  # so many that there are two rounds
+    assert_noticed("masks two things", [replace(VOTES[0], inputs=everybody, results=everybody)])
+
+
+def test_triples_drawn_from_one_seed_in_two_sessions_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(self: Preparation, me: str, parties: tuple[str, ...], count: int, _seed: Seed) -> None:
+        honest(self, me, parties, count, Seed(me.encode().ljust(32)))
+
+    honest = Preparation.__init__
+    monkeypatch.setattr(Preparation, "__init__", prepare)
+    assert_noticed("draws from another session's seed", VOTES)
+
+
+def test_setups_that_are_not_kept_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "keep_setup", lambda *_given: None)
+    assert_noticed("share none", VOTES)
+
+
+def test_setups_that_stay_after_their_use_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget(self: Journal, session: str) -> None:
+        self._write("UPDATE setup SET lent = 'kept' WHERE lent = ?", session)
+        honest(self, session)
+
+    honest = Journal.forget_secrets
+    monkeypatch.setattr(Journal, "forget_secrets", forget)
+    assert_noticed("keeps what was used", VOTES)
 
 
 def test_a_party_accused_of_a_harmless_repetition_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

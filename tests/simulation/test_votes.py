@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from party_node.journal import SETUPS_KEPT, Journal
 from party_node.node import SETUP_LIFE
 from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
@@ -191,20 +192,20 @@ def test_what_is_too_old_is_made_anew_and_deleted() -> None:
     assert strangers_met(network, voted(network)) == 0
 
 
-def test_two_sessions_at_once_between_the_same_nodes_both_complete_and_later_ones_too(
+def test_two_or_three_sessions_at_once_between_the_same_nodes_all_complete_and_later_ones_too(
     ledger: Ledger,
 ) -> None:
     network = colleagues()
     voted(network)
-    for _ in range(3):
-        pair = [announced(network) for _ in range(2)]
+    for at_once in (2, 3, 2):
+        sessions = [announced(network) for _ in range(at_once)]
         network.run(until=network.now + 59_000)
-        for session in pair:
+        for session in sessions:
             answered(network, session)
         network.run()
-        assert all(kept(network, name) <= 4 for name in TRIO)
+        assert all(2 <= kept(network, name) <= 2 * SETUPS_KEPT for name in TRIO)
     assert strangers_met(network, voted(network)) == 0
-    assert len(ledger.triples) == 3 * 8
+    assert len(ledger.triples) == 3 * 9
 
 
 def test_sessions_that_overlap_and_nodes_that_crash_in_them_share_nothing(ledger: Ledger) -> None:
@@ -251,6 +252,20 @@ def test_a_referendum_that_is_refused_costs_nothing_that_is_kept() -> None:
     network.announce(network.spec(Referendum(threshold="2/3"), "unknown"))
     network.run()
     assert kept(network, "alice") == before
+
+
+def test_one_setup_for_two_sessions_would_be_noticed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lend(self: Journal, session: str, _peers: object) -> None:
+        self._write("UPDATE setup SET lent = ?", session)
+
+    network = colleagues()
+    voted(network)
+    monkeypatch.setattr(Journal, "lend_setups", lend)
+    announced(network)
+    announced(network)
+    with pytest.raises(AssertionError, match="setup serves twice"):
+        network.run()
+    assert ledger.triples
 
 
 # -- many --------------------------------------------------------------------------------------------

@@ -54,12 +54,12 @@ class Ledger:
             assert [label for label, each in self.triples.items() if each == raw] == [self._now]
 
     def masked(self, run: Run[Any], count: int) -> None:
-        """After `Run._begin_round`: the triples with the numbers below `count`, from the last, mask this."""
+        """After `Run._begin_round`, before which `count` triples were left: the next of them mask this."""
         label = self._labels.get(id(run._triples))
         if label is None or run.masked is None:
             return
         use = (concat(run._triple[:2]).to_bytes(), run.masked.to_bytes())
-        for place in range(run._triples.left, count):
+        for place in range(count - len(run._triple[0]), count):
             known = self.masks.setdefault((label, place), use)
             assert known == use, f"triple {place} of {label} masks two things"
             self.repeated += known is not use
