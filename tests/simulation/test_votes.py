@@ -7,23 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from party_node.journal import SETUPS_KEPT, Journal
 from party_node.node import SETUP_LIFE
+from protocol.correlation.base_ot import KEY_BYTES
+from protocol.correlation.preparation import Setup
 from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
 from protocol.messages import AbortReason
+from protocol.ring import Ring
+from protocol.secret import Seed
 from protocol.states import State
 from tests.simulation.judge import check_letters, simulate
 from tests.simulation.schedule import Crash, Late, Schedule
 from tests.simulation.voters import Electorate
 from tests.support.ledger import Ledger, audited
-from tests.support.network import Network
+from tests.support.network import Faults, Network
 
 TRIO = ("alice", "bob", "carlos")
-FOUR = (*TRIO, "david")
-BALLOTS = dict(zip(FOUR, "1101", strict=True))
 PARTIES = tuple(f"p{number}" for number in range(30))
 
 
@@ -34,9 +37,9 @@ def ledger() -> Iterator[Ledger]:
         yield ledger
 
 
-def colleagues(names: tuple[str, ...] = TRIO, **given: object) -> Network:
-    """Colleagues who vote on the merge; two of three say yes, and three of four."""
-    ballots = {name: {"merge": BALLOTS[name]} for name in names}
+def colleagues(**given: object) -> Network:
+    """Three colleagues who vote on the merge; two of them say yes."""
+    ballots = {name: {"merge": ballot} for name, ballot in zip(TRIO, "110", strict=True)}
     return Network(ballots, **given)  # type: ignore[arg-type] # the network's own arguments
 
 
@@ -114,7 +117,7 @@ def test_a_crash_at_any_action_of_a_referendum_changes_nothing_and_uses_nothing_
     network = colleagues()
     crashed(network, 0, committed=False)
     sessions, sent_twice = 1, set[str]()
-    for action in range(1, network.actions, 3 if acquainted else 5):
+    for action in range(1, network.actions, 3 if acquainted else 7):
         if not acquainted:
             estrange(network)
         session = crashed(network, action, committed=sessions % 2 == 0)
@@ -210,7 +213,7 @@ def test_two_or_three_sessions_at_once_between_the_same_nodes_all_complete_and_l
 
 def test_sessions_that_overlap_and_nodes_that_crash_in_them_share_nothing(ledger: Ledger) -> None:
     network = colleagues(seed=3)
-    network.faults = type(network.faults)(lose=0.1, double=0.1, delay=40, crash=0.01)
+    network.faults = Faults(lose=0.1, double=0.1, delay=40, crash=0.01)
     sessions = [announced(network, within=600_000) for _ in range(3)]
     network.at(network.now + 30, lambda: sessions.append(announced(network, within=600_000)))
     network.run(until=network.now + 500_000)
@@ -266,6 +269,36 @@ def test_one_setup_for_two_sessions_would_be_noticed(ledger: Ledger, monkeypatch
     with pytest.raises(AssertionError, match="setup serves twice"):
         network.run()
     assert ledger.triples
+
+
+def test_no_log_tells_of_a_key_or_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets: set[bytes] = set()
+
+    def keep(self: Journal, maker: str, peer: bytes, name: bytes, setup: Setup, made: int) -> None:
+        raw = setup.to_bytes()
+        secrets.update(raw[at : at + KEY_BYTES] for at in range(0, len(raw), KEY_BYTES))
+        honest_keep(self, maker, peer, name, setup, made)
+
+    def begin(self: Journal, session: str, announce: bytes, now: int, seed: Seed, value: Ring) -> None:
+        secrets.add(seed.expose())
+        honest_open(self, session, announce, now, seed, value)
+
+    honest_keep, honest_open = Journal.keep_setup, Journal.open
+    monkeypatch.setattr(Journal, "keep_setup", keep)
+    monkeypatch.setattr(Journal, "open", begin)
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as logs:
+        network = colleagues(seed=4)
+        voted(network)
+        network.faults = Faults(lose=0.1, delay=30, crash=0.01)
+        voted(network)
+        network.leaves = lambda sender, sent: "/masked-1/" not in sent.topic or sender != "carlos"
+        announced(network, within=10_000)
+        network.run()
+    assert {"session joined", "session resumed", "session completed"} <= {each["event"] for each in logs}
+    assert len(secrets) > 1000
+    told = str(logs)
+    assert not [each for each in secrets if each.hex() in told or repr(each)[2:-1] in told]
 
 
 # -- many --------------------------------------------------------------------------------------------

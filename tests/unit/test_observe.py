@@ -8,6 +8,7 @@ from protocol.letters import Part
 from protocol.messages import IN_ROUNDS, SEALED, Abort, AbortReason, PublicResult, Received, Step
 from protocol.spec import SessionSpec
 from protocol.states import State
+from tests.support.ballots import VOTERS, vote, vote_spec
 from tests.support.sessions import (
     PARTIES,
     RAISES,
@@ -204,6 +205,57 @@ def test_a_published_answer_that_cannot_be_one_is_none_and_nothing_worse(lie: Pu
     for part in table.parts:
         view.add(rewritten(part, lie.encode()) if part.header.step is Step.RESULT else part)
     assert view.outcome().answer is None
+
+
+# -- referenda ---------------------------------------------------------------------------------------
+
+VOTE = vote_spec("1/2", public=True, results=("alice", "bob"))
+
+
+def voted(yes: int = 4) -> Table:
+    return vote({name: int(number < yes) for number, name in enumerate(VOTERS)}, VOTE).run()
+
+
+@pytest.mark.parametrize(
+    ("last", "state"),
+    [
+        (Step.CORRELATE, State.JOINED),
+        (Step.RECEIVED, State.COMPUTING),
+        (Step.OPENED, State.COMPUTING),
+        (Step.COMMIT, State.OPENING),
+        (Step.CONFIRM, State.COMPLETED),
+    ],
+)
+def test_a_referendum_computes_until_all_have_committed(last: Step, state: State) -> None:
+    order = list(Step)
+    view = viewed(voted(), without=tuple(order[order.index(last) + 1 :]))
+    assert view.outcome().state is state
+
+
+@pytest.mark.parametrize(("yes", "word"), [(0, "NO"), (1, "NO"), (2, "YES"), (4, "YES")])
+def test_of_a_public_referendum_one_word_is_seen(yes: int, word: str) -> None:
+    outcome = viewed(voted(yes)).outcome()
+    assert outcome.answer is not None
+    assert (outcome.answer.text(), outcome.inputs) == (word, VOTERS)
+
+
+@pytest.mark.parametrize("count", [2, 3, 2**40, 2**63, 2**64 - 1])
+def test_a_published_count_is_no_answer_to_a_referendum(count: int) -> None:
+    table = voted()
+    view = SessionView(table.spec, table.id)
+    lie = PublicResult(inputs=VOTERS, elements=count.to_bytes(8, "little")).encode()
+    for part in table.parts:
+        view.add(rewritten(part, lie) if part.header.step is Step.RESULT else part)
+    assert view.outcome().answer is None
+
+
+def test_the_rounds_of_a_referendum_are_not_for_onlookers() -> None:
+    table = voted()
+    view, silent = viewed(table), viewed(table, without=tuple(IN_ROUNDS))
+    assert view.outcome().state is silent.outcome().state is State.COMPLETED
+
+
+# -- what is not for onlookers -----------------------------------------------------------------------
 
 
 def test_what_is_sealed_or_of_another_session_or_a_stranger_is_passed_over() -> None:

@@ -10,6 +10,7 @@ from party_node import policy
 from party_node.policy import CLOCK_SKEW, Declared, Limits
 from party_node.roster import Roster
 from protocol.errors import SpecError
+from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
 from protocol.letters import ALL, Part
 from protocol.messages import RefusalCode, Step
@@ -175,3 +176,21 @@ def test_bounds_that_could_make_a_refusal_tell_of_the_value_are_refused(function
     found = policy.refuse(make_spec(function), "alice", ROSTER, Limits({"raise": DECLARED}, 1))
     assert (found.detail if found else "") == problem
     assert found is None or found.code is RefusalCode.POLICY
+
+
+@pytest.mark.parametrize(
+    ("declared", "problem"),
+    [
+        (Declared(Decimal(0), Decimal(1), 0), ""),
+        (Declared(), ""),
+        (Declared(Decimal(0), Decimal(5000), 2), "upper bound 1, the input is declared up to 5000"),
+        (Declared(Decimal(-1), Decimal(1), 0), "lower bound 0, the input is declared from -1"),
+        (Declared(Decimal(0), Decimal(1), 2), "0 decimals, the input is declared with 2"),
+    ],
+)
+def test_a_referendum_over_an_input_that_is_declared_to_be_no_ballot_is_refused_whatever_it_is(
+    declared: Declared, problem: str
+) -> None:
+    spec = make_spec(Referendum(threshold="1/2"))
+    found = policy.refuse(spec, "alice", ROSTER, Limits({"raise": declared}, 1))
+    assert (found.detail if found else "") == problem
