@@ -221,8 +221,8 @@ def _base_transfers(counts: Mapping[int, tuple[Costs, Costs]]) -> list[str]:
             for name in (operations.BASE, operations.TIMES)
         )
         what = f"{base:.0f} multiplications of the base point and {other:.0f} of other points"
-        later = "a later session uses what the one before it left, and makes none"
-        return [f"The base transfers of one pair take {what}, both together; {later}."]
+        reuse = "a later session uses what the one before it left, and makes none"
+        return [f"The base transfers of one pair take {what}, both together; {reuse}."]
     return []
 
 
