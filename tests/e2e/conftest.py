@@ -17,7 +17,7 @@ carlos,2982,0.5
 david,3390,7
 """
 PARTIES = ["alice", "bob", "carlos", "david"]
-LIFETIME = 170.0  # seconds; should the test run die, the processes end by themselves
+LIFETIME = 600.0  # seconds; should the test run die, the processes end by themselves
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -24,7 +24,7 @@ bob,Yes,no,0,0
 carlos,true,TRUE,1,maybe
 david,YES,no,0,2
 """
-LIFETIME = 170.0  # seconds; should the test run die, the processes end by themselves
+LIFETIME = 600.0  # seconds; should the test run die, the processes end by themselves
 
 
 @pytest.fixture(scope="module", params=KINDS)
