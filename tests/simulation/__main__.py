@@ -10,7 +10,7 @@ from collections import Counter
 
 from tests.simulation.conftest import silence
 from tests.simulation.judge import simulate
-from tests.simulation.schedule import generate
+from tests.simulation.schedule import everybody_computes, generate
 from tests.simulation.voters import Electorate
 
 
@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first schedule; the next has the next")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--largest", type=int, default=50, help="the most parties in a session")
-    parser.add_argument("--voters", type=int, default=1000, help="of a committee's referendum; 0 for none")
+    parser.add_argument("--voters", type=int, default=1000, help="of a referendum to begin with; 0 for none")
     given = parser.parse_args()
     silence()
     began = time.monotonic()
@@ -29,7 +29,8 @@ def main() -> int:
     done = failures = 0
     if given.voters:
         Electorate(given.voters, given.seed).hold()
-        print(f"{given.voters} voters in {time.monotonic() - began:.0f} s")  # noqa: T201
+        print(f"{given.voters} voters after {time.monotonic() - began:.0f} s")  # noqa: T201
+        print(f"20 who all compute: {simulate(everybody_computes(20))}")  # noqa: T201
     for seed in range(given.seed, given.seed + given.schedules):
         if time.monotonic() - began > 60 * given.minutes:
             break

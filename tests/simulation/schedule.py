@@ -20,7 +20,7 @@ COUNTING: Weights = {2: 6, 3: 30, 4: 12, 5: 6, 7: 2, 9: 1, 12: 0.6, 16: 0.4, 20:
 
 FAULTS = ["crash", "crash", "late", "vanish", "vanish", "leave", "cut", "reset", "replay", "gone"]
 VANISHING = [Step.JOIN, Step.BEGIN, Step.SHARE, Step.RECEIVED, Step.COMMIT, Step.REVEAL, Step.CONFIRM]
-IN_ROUNDS = [Step.CORRELATE, Step.CORRELATE, Step.MASKED, Step.OPENED]
+IN_ROUNDS = [Step.CORRELATE, Step.CORRELATE, Step.MASKED, Step.MASKED, Step.OPENED, Step.OPENED]
 Roles = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # input, compute and result parties
 # Whether all of them have had a referendum before, and whether some have lost their journals since.
 Before = Literal["strangers", "acquainted", "forgetful"]
@@ -167,6 +167,14 @@ def generate(seed: int, largest: int = 50) -> Schedule:
         double=rng.choice([0.0, 0.2]),
         delay=rng.choice([0, 1, 50, 800]),
         operations=_operations(rng, (inputs, compute, results), within, votes),
+    )
+
+
+def everybody_computes(count: int) -> Schedule:
+    """A referendum of so many who all do everything, on a network that is not quite in order."""
+    everybody = tuple(f"p{number}" for number in range(count))
+    return Schedule(
+        *(count, everybody, everybody, everybody, count, "referendum"), lose=0.02, double=0.02, delay=20
     )
 
 

@@ -42,7 +42,7 @@ from tests.simulation.schedule import (
     generate,
 )
 
-SCHEDULES, BLOCK = 160, 20
+SCHEDULES, BLOCK = 140, 20
 PARTIES = tuple(f"p{number}" for number in range(50))
 
 

@@ -21,7 +21,7 @@ from protocol.ring import Ring
 from protocol.secret import Seed
 from protocol.states import State
 from tests.simulation.judge import check_letters, simulate
-from tests.simulation.schedule import Crash, Late, Schedule
+from tests.simulation.schedule import Crash, Late, Schedule, everybody_computes
 from tests.simulation.voters import Electorate
 from tests.support.ledger import Ledger, audited
 from tests.support.network import Faults, Network
@@ -326,9 +326,6 @@ def test_a_committee_counts_through_loss_and_crashes() -> None:
     assert simulate(schedule) == "completed"
 
 
-def test_twenty_who_all_vote_and_compute_end_in_the_right_answer() -> None:
-    everybody = PARTIES[:20]
-    schedule = Schedule(
-        *(2, everybody, everybody, everybody, 20, "referendum"), lose=0.02, double=0.02, delay=20
-    )
-    assert simulate(schedule) == "completed"
+def test_twelve_who_all_vote_and_compute_end_in_the_right_answer() -> None:
+    """The long form, `python -m tests.simulation`, has twenty."""
+    assert simulate(everybody_computes(12)) == "completed"
