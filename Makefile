@@ -1,4 +1,4 @@
-# make demo     four colleagues learn their average raise and nothing else; then they vote
+# make demo     four colleagues learn their average raise and nothing else; they vote; they ask with noise
 # make test     everything that CI checks
 # make help     the rest
 SHELL := /bin/sh
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml requirements.txt requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-demo: $(STAMP)   ## start a broker and four nodes, run an average, a sum and two referenda, clean up
+demo: $(STAMP)   ## start a broker and four nodes, run sums, averages with and without noise and referenda, clean up
 	@$(BIN)/coordinator demo
 
 lint: $(STAMP)   ## formatting, rules, types, import contracts
@@ -37,10 +37,10 @@ test: lint       ## lint and the whole test suite
 simulate: $(STAMP) ## ten minutes of random schedules: loss, reordering, crashes, absent parties
 	$(BIN)/python -m tests.simulation --schedules 5000 --seed $${SEED:-1} --minutes 10
 
-statistics: $(STAMP) ## ten minutes of chi-square: does what a coalition sees tell votes apart?
+statistics: $(STAMP) ## ten minutes of chi-square: do votes show, is the noise what it should be?
 	$(BIN)/python -m tests.statistics --minutes 10
 
-bench: $(STAMP)  ## this project beside MPyC and a bare TLS connection, writes benchmarks/RESULTS.md
+bench: $(STAMP)  ## this project beside MPyC, OpenDP and a bare TLS connection, writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
 secrets: $(STAMP) ## keys and certificates for docker compose, in ./secrets

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: sums and referenda, Sotto beside MPyC and a bare TLS connection, and many voters.
+"""`python -m benchmarks`: sums and referenda beside MPyC and bare TLS, noise beside OpenDP, and many voters.
 
 The full run takes up to 20 minutes and writes benchmarks/RESULTS.md; `--quick` takes up to one and a half
 and only prints, so that its few repetitions never stand where the real figures do.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import mpyc_peer, operations, sotto, voters
+from benchmarks import mpyc_peer, noise, operations, sotto, voters
 from benchmarks.floor import tls_round_trip_seconds
 from benchmarks.machine import describe
 from benchmarks.referendum_report import referenda, where_it_goes
@@ -38,6 +38,7 @@ class Plan:
 
     cases: tuple[Case, ...]
     voters: tuple[int, ...]
+    noise: tuple[int, int, int]  # a vector's length, rounds, scalar calls in a round
     limit_s: float
 
 
@@ -50,6 +51,7 @@ QUICK = Plan(
         Case(n=5, function="referendum", rounds=1, repetitions=3, limit_s=20),
     ),
     voters=(100,),
+    noise=(10_000, 3, 50),
     limit_s=80,
 )
 FULL = Plan(
@@ -65,6 +67,7 @@ FULL = Plan(
         Case(n=50, function="referendum", rounds=1, repetitions=1, limit_s=240),
     ),
     voters=(100, 300, 1_000, 3_000, 10_000),
+    noise=(1_000_000, 3, 1_000),
     limit_s=20 * 60,
 )
 
@@ -92,6 +95,8 @@ def main() -> None:
 
 
 def _measure(plan: Plan, ends_at: float, progress: Console) -> list[Table]:
+    progress.print("noise")
+    noises = noise.compare(*plan.noise)
     rows: dict[str, list[Row]] = {"sum": [], "referendum": []}
     for case in plan.cases:
         progress.print(f"{case.label}: {case.rounds} rounds of {case.repetitions} launches")
@@ -101,7 +106,7 @@ def _measure(plan: Plan, ends_at: float, progress: Console) -> list[Table]:
     counts = {n: operations.count(n) for n in counted}
     where = where_it_goes(rows["referendum"], counts, operations.unit_seconds())
     found = _voters(plan.voters, ends_at, progress)
-    return [sums(rows["sum"]), referenda(rows["referendum"]), where, turnouts(found)]
+    return [sums(rows["sum"]), noises, referenda(rows["referendum"]), where, turnouts(found)]
 
 
 def _voters(sizes: tuple[int, ...], ends_at: float, progress: Console) -> dict[int, Turnout | Failure]:

@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from party_node import console
+from protocol.dp.noise import Relation
 from protocol.errors import SottoError
 from protocol.functionalities import CATALOGUE, Functionality
 
@@ -42,16 +43,17 @@ def _common(
     *,
     input_: Annotated[str, typer.Option("--input", help="the name of the input at each party")],
     parties: Annotated[
-        str | None, typer.Option(help="input parties, comma-separated [default: all in the roster]")
+        str | None, typer.Option(help="input parties, comma-separated", show_default="all in the roster")
     ] = None,
     compute: Annotated[
-        str | None, typer.Option(help="compute parties, at least two [default: the input parties]")
+        str | None, typer.Option(help="compute parties, at least two", show_default="the input parties")
     ] = None,
     result_to: Annotated[
-        str | None, typer.Option(help="result parties [default: the input parties and the coordinator]")
+        str | None,
+        typer.Option(help="result parties", show_default="the input parties and the coordinator"),
     ] = None,
     min_inputs: Annotated[
-        int | None, typer.Option(help="fewest inputs that make an answer [default: all]")
+        int | None, typer.Option(help="fewest inputs that make an answer", show_default="all")
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="publish the answer for everybody")] = False,
     within: Annotated[float, typer.Option(help="seconds until the session closes")] = 60.0,
@@ -63,40 +65,90 @@ def _common(
     """The options that every function has; `_command` reads this signature."""
 
 
+def _private(
+    *,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            help="ε: noise is added before anything is opened, and the answer is ε-differentially private",
+            show_default="no noise: the exact answer",
+        ),
+    ] = None,
+    colluders: Annotated[
+        int | None,
+        typer.Option(
+            help="how many compute parties may pool their noise shares and still see no more than ε allows. "
+            "c of k make the noise k/(k − c) times the variance of one discrete Laplace: among 5, 4 make it "
+            "5 times, 2 make it 1.67 times. Less noise at a price: c + 1 who pool theirs see more than that",
+            show_default="all but one",
+        ),
+    ] = None,
+    relation: Annotated[
+        Relation | None,
+        typer.Option(
+            help="which two cases the answer hardly tells apart: that one party's whole input is another "
+            "one, or that it is there or not",
+            show_default="replace-one",
+        ),
+    ] = None,
+) -> None:
+    """The options of functions that take noise; one party's whole input is what they protect."""
+
+
 def _command(function: type[Functionality]) -> Callable[..., None]:
-    """A command whose options are the common ones and the fields of the function."""
+    """A command whose options are the common ones, the fields of the function, and those of noise."""
     fields = {name: field for name, field in function.model_fields.items() if name != "name"}
+    kinds = {name: _kind(field.annotation) for name, field in fields.items()}
 
     def command(**given: Any) -> None:
         from coordinator import sessions
 
         values = {name: given.pop(name) for name in fields}
         parameters = {
-            name: value if fields[name].annotation in (int, str) else _parsed(name, value)
+            name: _parsed(name, value) if kinds[name] is Decimal else value
             for name, value in values.items()
             if value is not None
         }
+        if given.get("epsilon") is not None:
+            given["epsilon"] = _parsed("epsilon", given["epsilon"], "0.5")
         sessions.launch(function, parameters, given)
 
-    parameters = list(inspect.signature(_common, eval_str=True).parameters.values())
+    parameters = _parameters(_common)
     for name, field in fields.items():
-        kind = int if field.annotation is int else str
+        kind = int if kinds[name] is int else str
         default = inspect.Parameter.empty if field.is_required() else field.default if kind is int else None
-        option = Annotated[kind | None, typer.Option(help=field.description)]  # type: ignore[valid-type]
+        about, _, fallback = (field.description or "").partition(" [default: ")
+        shown = typer.Option(help=about, show_default=fallback.removesuffix("]") or True)
         parameters.append(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=default,
+                annotation=Annotated[kind | None, shown],
+            )
         )
+    if function.sensitivity is not Functionality.sensitivity:
+        parameters += _parameters(_private)
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     command.__doc__ = inspect.getdoc(function)
     return command
 
 
-def _parsed(name: str, value: str) -> Decimal:
+def _parameters(signature: Callable[..., None]) -> list[inspect.Parameter]:
+    return list(inspect.signature(signature, eval_str=True).parameters.values())
+
+
+def _kind(annotation: Any) -> type:
+    """What an option is read as; other than whole numbers and words all are exact decimals."""
+    return next((kind for kind in (int, str) if kind in (annotation, *get_args(annotation))), Decimal)
+
+
+def _parsed(name: str, value: str, example: str = "3171.50") -> Decimal:
     try:
         return Decimal(value)
     except InvalidOperation:
-        raise SottoError(f"--{name} {value}: not a number", "write it like 3171.50") from None
+        raise SottoError(f"--{name} {value}: not a number", f"write it like {example}") from None
 
 
 for _name, _function in CATALOGUE.items():
@@ -210,13 +262,15 @@ def down(
 @app.command()
 def demo(
     directory: Annotated[
-        Path | None, typer.Option("--dir", help="keep the cluster's files here [default: a temporary one]")
+        Path | None,
+        typer.Option("--dir", help="keep the cluster's files here", show_default="a temporary directory"),
     ] = None,
     function: Annotated[
-        str | None, typer.Option(help="average or referendum [default: one after the other]")
+        str | None,
+        typer.Option(help="average, referendum or private", show_default="one after the other"),
     ] = None,
 ) -> None:
-    """Four colleagues learn their average raise and nothing else; then they vote, and nobody counts."""
+    """Four colleagues learn their average raise and nothing else; they vote, and none counts; then noise."""
     from coordinator import demo as story
 
     story.run(directory, function)

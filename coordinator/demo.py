@@ -14,17 +14,23 @@ from pathlib import Path
 
 import uvloop
 
-from coordinator import announce, broker, cluster, demo_average, demo_referendum, terminal
+from coordinator import announce, broker, cluster, demo_average, demo_private, demo_referendum, terminal
 from coordinator.campaign import Campaign
 from party_node import config as configs
 from party_node import logs, views
 from party_node.config import CoordinatorConfig, NodeConfig
 from party_node.daemon import now_ms
 from party_node.roster import load_roster
+from protocol.dp import epsilon as epsilons
 from protocol.errors import SottoError
 from protocol.functionalities import Function
+from protocol.states import State
 
-STORIES = {"average": demo_average.tell, "referendum": demo_referendum.tell}
+STORIES = {
+    "average": demo_average.tell,
+    "referendum": demo_referendum.tell,
+    "private": demo_private.tell,
+}
 INPUTS = demo_average.INPUTS | demo_referendum.INPUTS  # name → party → value
 KEEP_SECONDS = 600  # so that the journals can be shown; without it secrets go when the session ends
 LIFETIME = 300.0  # should this process be killed, the cluster goes down by itself
@@ -40,17 +46,23 @@ class Four:
             name: configs.load_node(_config(directory, name)) for name in names
         }
 
-    def launch(self, function: Function, name: str) -> str:
-        """Announce to the four, who alone learn the answer; returns the session."""
-        question = announce.Question(function=function, input=name, result_to=list(self.nodes))
+    def launch(self, function: Function, name: str, epsilon: int | None = None) -> str:
+        """Announce to the four, who alone learn the answer; returns the session.  ε is in nano-ε."""
+        question = announce.Question(function, name, result_to=list(self.nodes), epsilon=epsilon)
         roster = load_roster(self._settings.roster)
         spec = announce.build(question, self._settings.name, roster, now_ms(), secrets.token_bytes(16))
         with terminal.Progress(quiet=False) as progress:
             campaign = Campaign(self._settings, spec, progress)
             uvloop.run(campaign.launch())
-        asked = f"{function.name} of {name!r}"
-        terminal.say(f"The coordinator announced: {asked}, to be told to the four. All joined.")
+        noise = "" if epsilon is None else f" with ε {epsilons.text(epsilon)}"
+        asked = f"{function.name} of {name!r}{noise}"
+        ended = "One refused." if self.refused(campaign.id) else "All joined."
+        terminal.say(f"The coordinator announced: {asked}, to be told to the four. {ended}")
         return campaign.id
+
+    def refused(self, session: str) -> bool:
+        """Whether somebody's node did not take part."""
+        return views.result(self._settings, session)["state"] == State.ABORTED
 
     def answer(self, session: str) -> list[str]:
         """The answer as each of the four has it; they must agree."""
@@ -106,4 +118,7 @@ def _create(directory: Path, inputs: Path) -> None:
     inputs.unlink()
     for name in names:
         config = _config(directory, name)
-        config.write_text(f"keep_sessions = {KEEP_SECONDS}\n{config.read_text()}")
+        table = f'[inputs."{demo_private.INPUT}"]\n'
+        budgeted = f'{table}epsilon = "{demo_private.BUDGETS[name]}"\n'
+        text = config.read_text().replace(table, budgeted)
+        config.write_text(f"keep_sessions = {KEEP_SECONDS}\n{text}")

@@ -129,7 +129,7 @@ class SessionView:
             return None
         begin = self._mail.statements(Begin, [self.spec.leader]).get(self.spec.leader)
         function = self.spec.function
-        if begin is None or function.shape not in (None, begin.shape):
+        if begin is None or self.spec.shape not in (None, begin.shape):
             return None
         if not results[0].inputs or len(results[0].elements) != ring.BYTES * math.prod(begin.shape):
             return None

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from coordinator import announce, terminal
 from coordinator.campaign import Campaign
 from party_node import config as configs
-from party_node import console, logs, views
+from party_node import console, logs, privacy, views
 from party_node.config import CoordinatorConfig
 from party_node.daemon import now_ms, open_journal
 from party_node.journal import SessionRow
@@ -52,6 +52,9 @@ def launch(
         min_inputs=given["min_inputs"],
         public=given["public"],
         within=given["within"],
+        epsilon=announce.nano(given.get("epsilon")),
+        relation=given.get("relation"),
+        colluders=given.get("colluders"),
     )
     roster = load_roster(settings.roster)
     spec = announce.build(question, settings.name, roster, now_ms(), secrets.token_bytes(16))
@@ -123,7 +126,8 @@ def _refreshed(settings: CoordinatorConfig, row: SessionRow) -> SessionRow:
 
 def _show_plan(spec: SessionSpec, *, as_json: bool) -> None:
     if as_json:
-        terminal.as_json(spec.model_dump(mode="json"))
+        noise = privacy.view(spec, len(spec.inputs))
+        terminal.as_json(spec.model_dump(mode="json") | ({} if noise is None else {"privacy": noise}))
         return
     for line in terminal.dry_run(spec):
         terminal.say(line)

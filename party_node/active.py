@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from party_node.journal import Journal, SessionRow
 from party_node.post import Post, Publication, Sent
 from party_node.seal import Seal
+from protocol.errors import LocalProtocolError
 from protocol.letters import Part, cut, parse
 from protocol.messages import RefusalCode, Request, Step
 from protocol.ring import BYTES, Ring
@@ -18,6 +19,7 @@ from protocol.rounds import Setups
 from protocol.sealed import Outgoing
 from protocol.secret import Seed
 from protocol.session import Session
+from protocol.sharing import Share
 from protocol.spec import SessionSpec
 from protocol.states import State
 
@@ -27,6 +29,20 @@ MOST_PATIENCE = 3_000  # but not more than this for all of them
 SLOW_LINK = 10_000  # bytes a millisecond: how much longer a large letter may be on its way
 LAST_REQUEST = 15_000  # and the longest pause between two requests
 RETAIN_AFTER = 2_000  # milliseconds more, and somebody must be away: the broker keeps our letters
+
+
+NOISE = b""  # in the journal, an arrival of our own noise
+
+
+def replay_one(machine: Session, at: int, payload: bytes | None) -> list[Outgoing]:
+    """One arrival of the journal, taken in once more."""
+    if payload is None:
+        return machine.tick(at)
+    if payload != NOISE:
+        return machine.receive(parse(payload), at)
+    if machine.drawing is None:
+        raise LocalProtocolError("the journal has noise for a session that takes none")
+    return machine.drawn(machine.drawing(), at)
 
 
 class ActiveSession:
@@ -53,6 +69,7 @@ class ActiveSession:
         self._journal, self._post = journal, post
         self._outbox: dict[tuple[str, str], list[Sent]] = {}
         self._number = 0  # of the next arrival
+        self._now = 0  # of what is being taken in
         self._pause = FIRST_REQUEST
         self._next_request = 0
         self._retain_at = 0
@@ -62,6 +79,7 @@ class ActiveSession:
 
     def join(self, now: int) -> None:
         """Take part."""
+        self._now = now
         self._progress(now)
         self._send(self.machine.join(self._seal.public_key, now))
 
@@ -71,10 +89,11 @@ class ActiveSession:
 
     def resume(self, row: SessionRow, now: int) -> None:
         """Replay the journal: the same arrivals give the same state, and the outbox has what was sent."""
+        self._now = now
         self._rejoin(row)
         for at, payload in list(self._journal.arrivals(self.id)):
             self._number += 1
-            self._send(self.machine.receive(parse(payload), at) if payload else self.machine.tick(at))
+            self._send(replay_one(self.machine, at, payload))
         self._progress(now)
 
     def abandon(self, row: SessionRow, detail: str, now: int) -> None:
@@ -99,12 +118,22 @@ class ActiveSession:
 
     def receive(self, part: Part, payload: bytes, now: int) -> None:
         """A part whose signature has been checked; MalformedError if it does not belong here."""
+        self._now = now
         out = self.machine.receive(part, now)
         # A reveal in many parts is bound by a commitment that is in the journal: it is asked for again.
         if part.header.step is not Step.REVEAL or part.header.parts == 1:
             self._arrived(payload, now)
         self._send(out)
         self._progress(now)
+
+    def drawn(self, noise: Share, now: int) -> None:
+        """Our part of the noise.  The journal keeps when it came, and not what follows from the seed."""
+        if self.machine.drawing is None:
+            return
+        self._now = now
+        out = self.machine.drawn(noise, now)
+        self._arrived(NOISE, now)
+        self._send(out)
 
     def _patience(self) -> int:
         """How long a letter may be on its way before we ask for it again."""
@@ -130,6 +159,7 @@ class ActiveSession:
 
     def tick(self, now: int) -> None:
         """Do what the clock asks for."""
+        self._now = now
         due = self.machine.deadline
         if due is not None and due <= now:
             out = self.machine.tick(now)
@@ -178,6 +208,8 @@ class ActiveSession:
                 slots, chunks = (), list(cut(letter.body))
             parts = self._post.write(self.id, letter.step, letter.to, slots, chunks, letter.round)
             self._outbox[letter.stage, letter.to] = parts
+            if letter.step is Step.SHARE and self.spec.epsilon is not None:
+                self._journal.ledger.spend(self.id, self._now)
             for part in parts:
                 self._journal.sent(self.id, part)
             self._publish(parts)

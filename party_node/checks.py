@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from party_node import inputs
+from party_node import accounts, inputs
 from party_node.config import NodeConfig
 from party_node.daemon import checked_roster
 from party_node.roster import fingerprint
@@ -31,8 +31,15 @@ def run(config: NodeConfig) -> Iterator[str]:
     for name, source in config.inputs.items():
         value = inputs.load(name, source, config.directory)
         yield f"input {name}: {'one ballot' if value.ballot else describe(value.units.shape)}"
+    yield ledger_line(config)
     asyncio.run(probe(config.broker, config.name))
     yield f"broker {config.broker.host}:{config.broker.port} lets {config.name} in"
+
+
+def ledger_line(config: NodeConfig) -> str:
+    """How much the budget ledger holds; LedgerError if it cannot be trusted."""
+    entries = accounts.entries(config)
+    return "no ledger yet" if entries is None else f"ledger of {len(entries)} entries, as anchored"
 
 
 def _certificate(config: NodeConfig) -> str:

@@ -83,6 +83,15 @@ def result(
 
 
 @app.command()
+def ledger(config: Config = None, as_json: AsJson = False) -> None:
+    """Show what sessions with epsilon have cost each input, and what is left."""
+    from party_node import accounts
+
+    found = accounts.show(configs.load_node(configs.config_path(config)))
+    _print(found, accounts.lines(found), as_json=as_json)
+
+
+@app.command()
 def replay(
     session: Annotated[str, typer.Argument(help="the session's id, or enough of its beginning")],
     config: Config = None,

@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from party_node.toml import PREFIX, checked, read_toml
+from protocol.dp import epsilon as epsilons
 from protocol.encoding import MOST_DECIMALS
 from protocol.errors import ConfigError
 from protocol.names import PATTERN, Name
@@ -81,6 +82,15 @@ def _bound(value: object) -> object:
     return bound
 
 
+def _nano(value: object) -> object:
+    """ε as it is counted, in nano-ε, from what is written of it."""
+    bound = _bound(value)
+    return epsilons.parse(bound) if isinstance(bound, Decimal) else bound
+
+
+Epsilon = Annotated[int | None, BeforeValidator(_nano)]  # nano-ε
+
+
 class BrokerConfig(_Table):
     """How to reach the MQTT broker, and who we are to it."""
 
@@ -118,6 +128,9 @@ class InputSource(_Table):
     decimals: int | None = Field(
         None, ge=0, le=MOST_DECIMALS, description="the most decimals that this input may ever have"
     )
+    epsilon: Epsilon = Field(
+        None, description="the most epsilon that all sessions together may spend on this input, in quotes"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> InputSource:
@@ -133,6 +146,12 @@ class Policy(_Table):
 
     min_inputs: int = Field(
         3, ge=1, description="fewest inputs of a session that one of our inputs goes into"
+    )
+    max_epsilon: Epsilon = Field(
+        None, description="the most epsilon that one session may spend on an input of ours, in quotes"
+    )
+    min_colluders: int = Field(
+        0, ge=0, description="fewest colluding compute parties that noise on our inputs must be made for"
     )
 
 
@@ -162,7 +181,9 @@ class _Daemon(_Table):
 class NodeConfig(_Daemon):
     """One party's node."""
 
-    policy: Policy = Field(default_factory=Policy, description="a table: [policy] with min_inputs")
+    policy: Policy = Field(
+        default_factory=Policy, description="a table: [policy] with min_inputs, max_epsilon, min_colluders"
+    )
     compute: bool = Field(True, description="true or false: whether this node offers to compute")
     keep_sessions: int = Field(
         0, ge=0, description="seconds for which an ended session can still be shown by `party-node replay`"

@@ -16,7 +16,7 @@ import uvloop
 
 from party_node import data_dir as data_directory
 from party_node import inputs
-from party_node.config import CoordinatorConfig, InputSource, NodeConfig
+from party_node.config import CoordinatorConfig, InputSource, NodeConfig, Policy
 from party_node.identity import load_identity
 from party_node.journal import Journal
 from party_node.node import Node, Observer
@@ -27,6 +27,7 @@ from protocol.encoding import Exact
 from protocol.errors import ConfigError, InputError
 from protocol.letters import ALL, COMPUTE
 from protocol.messages import IN_ROUNDS, SEALED, Step
+from protocol.sharing import Share
 
 log = structlog.get_logger("node")
 JOURNAL = "journal.sqlite"
@@ -58,14 +59,15 @@ class Daemon:
         self.roster = checked_roster(config)
         self.journal = open_journal(config.data_dir)
         sources = config.inputs if isinstance(config, NodeConfig) else {}
+        policy = config.policy if isinstance(config, NodeConfig) else Policy(min_inputs=1)
         self.node = Node(
             config.name,
             load_identity(config.identity_key),
             self.roster,
             self.journal,
             base_topic=config.broker.base_topic,
-            inputs={name: _declared(source) for name, source in sources.items()},
-            min_inputs=config.policy.min_inputs if isinstance(config, NodeConfig) else 1,
+            inputs={name: _declared(source, policy) for name, source in sources.items()},
+            min_inputs=policy.min_inputs,
             entropy=os.urandom,
             keep=1000 * config.keep_sessions if isinstance(config, NodeConfig) else 0,
             observe=observe,
@@ -155,6 +157,9 @@ class Daemon:
                 self._spawn(self._load_slowly(session, name))
         for publication in self.node.commit():
             self.transport.send(publication.topic, publication.payload, retain=publication.retain)
+        # Only now that the join is out: how long drawing takes may tell how large the noise is.
+        while self.node.undrawn:
+            self._spawn(self._draw(*self.node.undrawn.pop()))
         if isinstance(self._config, CoordinatorConfig):
             self.journal.commit()  # several commands share a coordinator's journal: never hold its lock
         self._set_timer()
@@ -171,10 +176,22 @@ class Daemon:
         self._guarded(lambda: self.node.loaded(session, value, now_ms()))
         self._guarded(self.step)
 
+    async def _draw(self, session: str, drawing: Callable[[], Share]) -> None:
+        noise = await asyncio.to_thread(drawing)
+        self._guarded(lambda: self.node.drawn(session, noise, now_ms()))
+        self._guarded(self.step)
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._readers.add(task)
-        task.add_done_callback(self._readers.discard)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        """What goes wrong in a thread ends the daemon, as what goes wrong in a callback does."""
+        self._readers.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._failure is not None and not self._failure.done():
+            self._failure.set_exception(error)
 
     def _set_timer(self) -> None:
         """Wake when the node wants to; waking too early does no harm, so most changes need no new timer."""
@@ -189,8 +206,15 @@ class Daemon:
         self._timer = asyncio.get_running_loop().call_later(delay, self._guarded, self._on_time)
 
 
-def _declared(source: InputSource) -> Declared:
-    return Declared(source.lower, source.upper, source.decimals)
+def _declared(source: InputSource, policy: Policy) -> Declared:
+    return Declared(
+        source.lower,
+        source.upper,
+        source.decimals,
+        budget=source.epsilon,
+        max_epsilon=policy.max_epsilon,
+        min_colluders=policy.min_colluders,
+    )
 
 
 def _filters(config: NodeConfig | CoordinatorConfig, *, sealed: bool) -> list[str]:

@@ -11,21 +11,21 @@ the session ends in a named abort; it is never made anew.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from party_node import anchor, database, ledger
+from party_node.anchor import Anchor
+from party_node.ledger import Ledger
 from party_node.post import Sent
 from party_node.spool import Spool
 from protocol.correlation import ChoiceKeys, PairKeys
-from protocol.errors import ConfigError, SottoError
+from protocol.errors import SottoError
 from protocol.functionalities import Answer
 from protocol.messages import AbortReason, RefusalCode
 from protocol.ring import Ring
@@ -34,9 +34,8 @@ from protocol.states import Ending, Outcome, State
 from protocol.transcript import digest
 
 INPUT_FILE = "input"
-BUSY_SECONDS = 10  # to wait for another command of the same coordinator
-MEMORY = ":memory:"  # SQLite's name for a journal without a file
-SCHEMA_VERSION = 3
+MEMORY = database.MEMORY
+SCHEMA_VERSION = 4
 SETUPS_KEPT = 2  # with each peer
 SCHEMA = """
 CREATE TABLE session (
@@ -53,7 +52,7 @@ CREATE TABLE session (
 CREATE TABLE input (               -- the snapshot of our own input; `elements` is NULL if it is in a file
     session TEXT PRIMARY KEY, shape TEXT NOT NULL, hash BLOB NOT NULL, elements BLOB
 ) STRICT;
-CREATE TABLE arrival (             -- payload is NULL where only the time came
+CREATE TABLE arrival (             -- payload is NULL where only the time came, '' for our own noise
     session TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, payload BLOB,
     PRIMARY KEY (session, number)
 ) STRICT;
@@ -88,27 +87,6 @@ class SessionRow:
     retained: bool
 
 
-_DAMAGED = "the journal must be a file that this node wrote; a damaged one must be moved away by hand"
-
-
-@contextmanager
-def _alone(path: Path | str) -> Iterator[None]:
-    """One process at a time opens a journal, since the first one makes it."""
-    if path == MEMORY:
-        yield
-        return
-    with Path(f"{path}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _connect(path: Path | str) -> sqlite3.Connection:
-    try:
-        return sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
-    except sqlite3.DatabaseError as error:
-        raise ConfigError(f"{path}: {error}", _DAMAGED) from None
-
-
 class LostError(SottoError):
     """A file that was not forced to the disk did not survive."""
 
@@ -121,34 +99,15 @@ class Journal:
         self._spool = Spool(folder and folder / "spool")
         self._answers = Spool(folder and folder / "answers")
         self._leftovers: list[tuple[str, str | None]] = []  # files to delete once the commit is safe
-        with _alone(path):
-            self._db = _connect(path)
-            try:
-                self._prepare(path)
-            except (sqlite3.DatabaseError, ConfigError) as error:
-                self._db.close()
-                if isinstance(error, ConfigError):
-                    raise
-                raise ConfigError(f"{path}: {error}", _DAMAGED) from None
-
-    def _prepare(self, path: Path | str) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA secure_delete = ON")  # deleted secrets are overwritten with zeros
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise ConfigError(
-                f"{path}: journal of version {version}, this program writes version {SCHEMA_VERSION}",
-                "run the version of the program that wrote it until its sessions have ended",
-            )
+        self._db = database.opened(path, SCHEMA + ledger.SCHEMA, SCHEMA_VERSION)
+        self.ledger = Ledger(self._db, None if folder is None else Anchor(folder / anchor.FILE))
 
     def tidy(self) -> None:
-        """Delete what a crash left behind; only for the node that owns the journal, as it starts."""
+        """Put in order what a crash left behind; only for the node that owns the journal, as it starts."""
         letters = self._db.execute("SELECT DISTINCT session FROM outbox").fetchall()
         secret = self._db.execute("SELECT id FROM session WHERE seed IS NOT NULL").fetchall()
         self._spool.tidy({row[0] for row in letters}, {row[0] for row in secret}, INPUT_FILE)
+        self.ledger.settle()
 
     def close(self) -> None:
         """Undo what was not committed and close the file."""
@@ -157,14 +116,16 @@ class Journal:
     # -- writing: everything between two commits is one transaction --------------------------------
 
     def _write(self, sql: str, *values: object) -> None:
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(sql, values)
+        self._db.write(sql, *values)
+
+    def _keep(self, spool: Spool, session: str, name: str, content: bytes, *, durable: bool = False) -> bool:
+        with self._db.storing():
+            return spool.keep(session, name, content, durable=durable)
 
     def commit(self) -> None:
-        """Make durable all that was written since the last commit."""
-        if self._db.in_transaction:
-            self._db.execute("COMMIT")
+        """Make durable all that was written since the last commit; StorageError: nothing of it may leave."""
+        self._db.commit()
+        self.ledger.anchor()
         for session, name in self._leftovers:
             self._spool.drop(session, name)
         self._leftovers.clear()
@@ -172,10 +133,7 @@ class Journal:
     def scrub(self) -> bool:
         """Take deleted secrets off the write-ahead log too; False if a reader is in the way just now."""
         self.commit()
-        self._db.execute("PRAGMA busy_timeout = 0")
-        busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        self._db.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-        return not busy
+        return self._db.empty_log()
 
     def announced(self, session: str, announce: bytes, now: int) -> None:
         """A session that we coordinate and have no part in."""
@@ -192,7 +150,7 @@ class Journal:
         )
         if value is not None:
             raw = value.tobytes()
-            kept = self._spool.keep(session, INPUT_FILE, raw)
+            kept = self._keep(self._spool, session, INPUT_FILE, raw)
             row = (session, json.dumps(value.shape), digest("snapshot", raw), None if kept else raw)
             self._write("INSERT INTO input VALUES (?,?,?,?)", *row)
 
@@ -202,7 +160,8 @@ class Journal:
 
     def sent(self, session: str, part: Sent) -> None:
         """A part that leaves after the next commit, and is resent byte by byte for ever after."""
-        kept = self._spool.keep(session, _letter_file(part.step, part.to, part.part), part.payload)
+        name = _letter_file(part.step, part.to, part.part)
+        kept = self._keep(self._spool, session, name, part.payload)
         row = (session, part.step, part.to, part.part, None if kept else part.payload)
         self._write("INSERT INTO outbox VALUES (?,?,?,?,?)", *row)
 
@@ -213,7 +172,7 @@ class Journal:
     def end(self, session: str, outcome: Outcome, now: int) -> None:
         """The session is over: keep how it ended and the answer, if it is ours to know."""
         answer = None if outcome.answer is None else outcome.answer.units.astype("<i8").tobytes()
-        if answer is not None and self._answers.keep(session, "units", answer, durable=True):
+        if answer is not None and self._keep(self._answers, session, "units", answer, durable=True):
             answer = None
         self._write(
             "UPDATE session SET state = ?, outcome = ?, answer = ?, ended = ? WHERE id = ?",

@@ -27,6 +27,7 @@ from protocol.ring import Ring
 from protocol.rounds import Setups
 from protocol.secret import SEED_BYTES, Seed
 from protocol.session import Session
+from protocol.sharing import Share
 from protocol.spec import SessionSpec, session_id
 from protocol.states import Outcome
 
@@ -69,6 +70,7 @@ class Node:
         self.me = me
         self.dropped: Counter[str] = Counter()  # payloads that were not for us to act on, by reason
         self.wanted: list[tuple[str, str]] = []  # (session, input name): inputs to load, for the caller
+        self.undrawn: list[tuple[str, Callable[[], Share]]] = []  # noise to draw, for the caller
         self.watched: set[str] = set()  # sessions that `observe` follows
         self._roster, self._journal, self._entropy = roster, journal, entropy
         self._post = Post(me, key, base_topic)
@@ -92,6 +94,8 @@ class Node:
         if only is None:
             self._journal.tidy()
             self._scrub_at = now
+            if flaw := self._journal.ledger.flaw():
+                log.error("ledger not trusted", problem=flaw.message, hint=flaw.hint)
         for row in self._journal.sessions():
             if row.ended is None and row.seed is not None and only in (None, row.id):
                 self._resume(row, row.seed, now)
@@ -101,6 +105,7 @@ class Node:
     def _resume(self, row: SessionRow, seed: Seed, now: int) -> None:
         spec = self._spec(row)
         try:
+            self._keep_from_sharing(row.id, spec)
             value, setups = self._journal.value(row.id), self._journal.setups_of(row.id, spec.members)
         except LostError as error:
             active = self._activate(row.id, spec, seed, None, {})
@@ -108,8 +113,16 @@ class Node:
         else:
             active = self._activate(row.id, spec, seed, value, setups)
             active.resume(row, now)
+            self._draw(active)
             log.info("session resumed", session=row.id[:8], state=str(active.machine.state))
         self._settle(active, now)
+
+    def _keep_from_sharing(self, session: str, spec: SessionSpec) -> None:
+        """LostError where shares would cost ε that a damaged ledger cannot say is left."""
+        if spec.epsilon is None or self.me not in spec.inputs or self._journal.ledger.flaw() is None:
+            return
+        if not any(sent.step == Step.SHARE for sent in self._journal.outbox(session)):
+            raise LostError(f"the ledger of {self.me} is damaged, and none of its shares has been sent")
 
     def handle(self, topic: str, payload: bytes, now: int) -> None:
         """Take in one payload from the broker.  Whatever it holds, it can only be used or dropped."""
@@ -144,14 +157,25 @@ class Node:
         try:
             if isinstance(value, InputError):
                 raise value
-            encoded = pending.spec.function.encode(value, len(pending.spec.inputs))
+            clamp = pending.spec.epsilon is not None
+            encoded = pending.spec.function.encode(value, len(pending.spec.inputs), clamp=clamp)
         except InputError as error:
             refusal = policy.Refusal(RefusalCode.INPUT, error.message, error.hint)
             self._refuse(session, pending.spec, pending.announce, refusal, now)
             return
+        if lacking := self._reserve(session, pending.spec, now):
+            self._refuse(session, pending.spec, pending.announce, lacking, now)
+            return
         self._join(session, pending.spec, pending.announce, encoded, now)
         for topic, payload in pending.waiting:
             self.handle(topic, payload, now)
+
+    def drawn(self, session: str, noise: Share, now: int) -> None:
+        """The answer to an entry of `undrawn`."""
+        active = self._active.get(session)
+        if active is not None:
+            active.drawn(noise, now)
+            self._settle(active, now)
 
     def announce(self, spec: SessionSpec, now: int) -> str:
         """Announce a session as its coordinator, and take part if we are a member.  Returns its id."""
@@ -278,7 +302,8 @@ class Node:
         spec = policy.believe(part, self._roster, now)
         if self.me not in spec.members:
             return
-        if refusal := policy.refuse(spec, self.me, self._roster, self._limits):
+        refusal = policy.refuse(spec, self.me, self._roster, self._limits) or self._refuse_cost(spec)
+        if refusal is not None:
             self._refuse(session, spec, payload, refusal, now)
         elif self.me in spec.inputs:
             self._pending[session] = Pending(spec, payload, [])
@@ -340,18 +365,45 @@ class Node:
         self._active[session] = active
         return active
 
+    def _refuse_cost(self, spec: SessionSpec) -> policy.Refusal | None:
+        """Why we take no part in a session that costs ε, as things stand; see `_reserve`."""
+        ledger = self._journal.ledger
+        if spec.epsilon is None:
+            return None
+        if flaw := ledger.flaw():
+            return policy.Refusal(RefusalCode.POLICY, flaw.message, flaw.hint)
+        if self.me not in spec.inputs:
+            return None
+        budget = self._limits.inputs[spec.input].budget
+        return policy.refuse_cost(spec.input, spec.epsilon, ledger.account(spec.input), budget)
+
+    def _reserve(self, session: str, spec: SessionSpec, now: int) -> policy.Refusal | None:
+        """Set aside what the session costs our input; or why not, for others may have come first."""
+        if spec.epsilon is None:
+            return None
+        budget = self._limits.inputs[spec.input].budget
+        done = self._journal.ledger.reserve(session, spec.input, spec.epsilon, budget, now)
+        return None if done else self._refuse_cost(spec)
+
     def _join(self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int) -> None:
         seed = Seed(self._entropy(SEED_BYTES))
+        if value is not None:
+            value = spec.function.randomise(value, seed)
         self._journal.open(session, announce, now, seed, value)
-        if self.me in spec.compute and spec.needs_triples:
+        if self.me in spec.compute and spec.triples:
             peers = [spec.members[name] for name in spec.compute if name != self.me]
             self._journal.drop_setups(now - SETUP_LIFE)
             self._journal.lend_setups(session, peers)
         setups = self._journal.setups_of(session, spec.members)
         active = self._activate(session, spec, seed, value, setups)
         active.join(now)
+        self._draw(active)
         log.info("session joined", session=session[:8], function=spec.function.name, input=spec.input)
         self._settle(active, now)
+
+    def _draw(self, active: ActiveSession) -> None:
+        if (drawing := active.machine.drawing) is not None:
+            self.undrawn.append((active.id, drawing))
 
     def _refuse(
         self, session: str, spec: SessionSpec, announce: bytes, refusal: policy.Refusal, now: int
@@ -378,6 +430,8 @@ class Node:
                 self._journal.state(active.id, machine.state)
             return
         self._journal.end(active.id, machine.outcome, now)
+        if active.spec.epsilon is not None:
+            self._journal.ledger.release(active.id, now)
         self._ended = True
         ending = machine.outcome.ending
         if ending is not None and ending.culprit is not None and ending.reported_by is None:

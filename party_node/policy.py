@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from party_node.ledger import Account
 from party_node.roster import Roster
+from protocol.dp.epsilon import text
 from protocol.errors import SpecError
 from protocol.letters import Part
 from protocol.messages import MalformedError, RefusalCode
@@ -54,11 +56,17 @@ def believe(part: Part, roster: Roster, now: int) -> SessionSpec:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a party says of an input beforehand, so that no decision depends on the value itself."""
+    """What a party says of an input beforehand, so that no decision depends on the value itself.
+
+    ε is in nano-ε; None is no limit.
+    """
 
     lower: Decimal | None = None
     upper: Decimal | None = None
     decimals: int | None = None
+    budget: int | None = None  # ε of all sessions together
+    max_epsilon: int | None = None  # ε of one session
+    min_colluders: int = 0  # against how many compute parties the noise of others must suffice
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,21 @@ def refuse(spec: SessionSpec, me: str, roster: Roster, limits: Limits) -> Refusa
         if pinned != identity:
             who = "is not in the roster" if pinned is None else "has another key in the roster"
             return Refusal(RefusalCode.SPEC, f"{name} {who}", "add or correct the entry in roster.toml")
-    return _refuse_input(spec, limits) if me in spec.inputs else None
+    return _refuse_noise(spec) or (_refuse_input(spec, limits) if me in spec.inputs else None)
+
+
+def _refuse_noise(spec: SessionSpec) -> Refusal | None:
+    """Noise for a smaller Δ than the function has is too little, and would protect nobody as promised."""
+    if spec.noise is None:
+        return None
+    stated, ours = spec.noise.sensitivity, spec.function.sensitivity(spec.noise.relation)
+    if stated == ours:
+        return None
+    return Refusal(
+        RefusalCode.SPEC,
+        f"sensitivity {stated} under {spec.noise.relation}, by the function and its bounds it is {ours}",
+        "does the coordinator run the same version?",
+    )
 
 
 def _refuse_input(spec: SessionSpec, limits: Limits) -> Refusal | None:
@@ -91,7 +113,40 @@ def _refuse_input(spec: SessionSpec, limits: Limits) -> Refusal | None:
             f"an answer over {spec.min_inputs} inputs, expected at least {limits.min_inputs}",
             "the fewer inputs, the more an answer tells; min_inputs under [policy] in this node's config",
         )
-    return _refuse_narrow(spec, limits.inputs[spec.input])
+    declared = limits.inputs[spec.input]
+    return _refuse_privacy(spec, declared) or _refuse_narrow(spec, declared)
+
+
+def _refuse_privacy(spec: SessionSpec, declared: Declared) -> Refusal | None:
+    """An answer that tells more than this node lets one session tell."""
+    nano, most = spec.epsilon, declared.max_epsilon
+    if nano is not None and most is not None and nano > most:
+        return Refusal(
+            RefusalCode.POLICY,
+            f"epsilon {text(nano)}, expected at most {text(most)}",
+            "the larger, the more an answer tells; max_epsilon under [policy] in this node's config",
+        )
+    if spec.noise is not None and spec.noise.colluders < declared.min_colluders:
+        return Refusal(
+            RefusalCode.POLICY,
+            f"noise against {spec.noise.colluders} colluders, expected at least {declared.min_colluders}",
+            "more of them would see less noise; min_colluders under [policy] in this node's config",
+        )
+    return None
+
+
+def refuse_cost(name: str, nano: int, account: Account, budget: int | None) -> Refusal | None:
+    """The sum that does not fit into an input's budget, exactly."""
+    if budget is None or account.fits(nano, budget):
+        return None
+    reserved = f" and {text(account.reserved)} reserved" if account.reserved else ""
+    total = text(account.spent + account.reserved + nano)
+    return Refusal(
+        RefusalCode.POLICY,
+        f"{text(nano)} on top of {text(account.spent)} spent{reserved} on {name} is {total}, "
+        f"the budget is {text(budget)}",
+        f"`party-node ledger` shows what was spent; epsilon under [inputs.{name}] in this node's config",
+    )
 
 
 def _refuse_narrow(spec: SessionSpec, declared: Declared) -> Refusal | None:

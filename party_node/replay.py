@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from party_node.active import NOISE, replay_one
 from party_node.config import NodeConfig
 from party_node.journal import Journal, SessionRow
 from party_node.seal import Seal
@@ -17,6 +18,7 @@ from protocol import ring, sharing
 from protocol.bits import Bits
 from protocol.errors import SottoError
 from protocol.functionalities import Answer, Boolean, Functionality
+from protocol.functionalities.histogram import Histogram
 from protocol.gates import layers
 from protocol.letters import Letter, Part, parse
 from protocol.messages import Opened, Step
@@ -29,7 +31,11 @@ Shown = str | list[str]
 
 
 def replay(config: NodeConfig, prefix: str) -> dict[str, Any]:
-    """Run a session again from its journal, and note what each letter carried."""
+    """Run a session again from its journal, and note what each letter carried.
+
+    All but `input` and `result` is in units of what is shared: of a noised sum, `output` is the sum of what
+    is held and kept and of the party's own `noise`, modulo 2^64.
+    """
     journal = open_journal(config)
     row = find(journal.sessions(), prefix)
     if row.seed is None:
@@ -56,12 +62,20 @@ class _Replay:
         )
         self._sent: list[Outgoing] = self._machine.join(self._seal.public_key, row.joined)
         self._arrived: list[Part] = []
+        self._noise: Ring | None = None  # our part of it
         for at, payload in journal.arrivals(row.id):
-            if payload:
-                self._arrived.append(parse(payload))
-                self._sent += self._machine.receive(self._arrived[-1], at)
-            else:
-                self._sent += self._machine.tick(at)
+            self._sent += self._taken(at, payload)
+
+    def _taken(self, at: int, payload: bytes | None) -> list[Outgoing]:
+        """One arrival of the journal."""
+        drawing = self._machine.drawing
+        if payload == NOISE and drawing is not None:
+            noise = drawing()
+            self._noise = noise.elements(self._spec.shape or ())
+            return self._machine.drawn(noise, at)
+        if payload:
+            self._arrived.append(parse(payload))
+        return replay_one(self._machine, at, payload)
 
     def _unseal(self, letter: Letter, view: bytes) -> Unsealed:
         unsealed = self._seal.unseal(letter, view)
@@ -89,13 +103,14 @@ class _Replay:
             "session": self._machine.id,
             "party": self._me,
             "input": None if self._value is None else _input(function, self._value),
+            "noise": None if self._noise is None else Answer(ring.to_signed(self._noise)).text(),
             "sent": self._shown(sent),
             "kept": None if kept is None else self._numbers(kept),
             "held": self._shown(held),
             "opened": self._opened(),
             "output": None if output is None else self._numbers(output),
             "learned": self._shown(learned),
-            "result": None if answer is None else answer.text(),
+            "result": None if answer is None else function.text(answer, len(self._machine.outcome.inputs)),
         }
 
     def _share(self, seed: Any, body: bytes) -> Ring:
@@ -122,7 +137,8 @@ class _Replay:
         counted = self._machine.outcome.inputs
         if self._spec.function.interactive or not counted or self._me not in self._spec.compute:
             return None
-        return sharing.reconstruct((every[name] for name in counted), self._machine.shape)
+        noise = [] if self._noise is None else [self._noise]
+        return sharing.reconstruct([*(every[name] for name in counted), *noise], self._machine.shape)
 
     def _opened(self) -> dict[str, str]:
         """What the gates of each round opened, as bits."""
@@ -131,7 +147,8 @@ class _Replay:
         function, n = self._spec.function, len(self._machine.outcome.inputs)
         if not isinstance(function, Boolean) or not (own or told):
             return {}
-        gates = layers(function.circuit(Bits.zeros(n), Bits.zeros(1)))
+        noises = [Bits.zeros(len(self._spec.compute))] * self._spec.noise_width
+        gates = layers(function.circuit(Bits.zeros(n), Bits.zeros(1), noises))
         return {
             str(round_): _bits(Opened.decode(body).bits, 2 * gates[round_ - 1])
             for round_, body in sorted((own | told).items())
@@ -147,6 +164,11 @@ class _Replay:
 
 
 def _input(function: Functionality, value: Ring) -> Shown:
+    """What went in, as its party would write it."""
+    if isinstance(function, Histogram):
+        return str(int(value.argmax()) + 1)  # the number of the one bin that it is in
+    if function.local_epsilon is not None:  # what was true, only the config tells
+        return "yes, after the coins" if int(value) else "no, after the coins"
     if function.interactive:
         return "yes" if int(value) else "no"
     return Answer(ring.to_signed(value), function.domain(1).decimals).text()
@@ -160,7 +182,7 @@ def _bits(raw: bytes, length: int) -> str:
 def replay_lines(found: dict[str, Any]) -> list[str]:
     """A replay for people."""
     lines = [f"{found['party']} in session {found['session'][:12]}"]
-    for key in ("input", "kept", "sent", "held", "opened", "output", "learned", "result"):
+    for key in ("input", "kept", "sent", "held", "noise", "opened", "output", "learned", "result"):
         value = found[key]
         if isinstance(value, dict):
             lines += [f"{key:8} {name}: {each}" for name, each in value.items()]

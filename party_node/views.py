@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict, cast
 
+from party_node import privacy
 from party_node.config import CoordinatorConfig, NodeConfig
 from party_node.daemon import JOURNAL
 from party_node.journal import Journal, SessionRow
+from party_node.privacy import PrivacyView
 from protocol.errors import SottoError
 from protocol.letters import parse
 from protocol.spec import SessionSpec
@@ -34,8 +36,11 @@ class SessionView(TypedDict):
     parties: list[str]
     elapsed_s: float | None
     abort: EndingView | None
-    n: NotRequired[int]  # of a referendum with an answer: ballots that were counted,
-    T: NotRequired[int]  # and how many of them had to say yes
+    privacy: NotRequired[PrivacyView]  # where the answer is not exact
+    n: NotRequired[int]  # of a referendum or poll with an answer: how many were counted;
+    T: NotRequired[int]  # of a referendum, how many had to say yes;
+    yes: NotRequired[int]  # of a poll, how many randomised answers do,
+    standard_error: NotRequired[str]  # and the estimate's
 
 
 def open_journal(config: NodeConfig | CoordinatorConfig) -> Journal:
@@ -74,8 +79,8 @@ def ending_view(outcome: Outcome | None) -> EndingView | None:
     }
 
 
-def session_view(row: SessionRow) -> SessionView:
-    """A session of the journal as data."""
+def session_view(row: SessionRow, *, answers: bool = True) -> SessionView:
+    """A session of the journal as data; without `answers` nothing that its answer tells."""
     spec, outcome = spec_of(row), row.outcome
     answer = None if outcome is None or outcome.state is not State.COMPLETED else outcome.answer
     inputs = [] if outcome is None else list(outcome.inputs)
@@ -83,18 +88,24 @@ def session_view(row: SessionRow) -> SessionView:
         "session": row.id,
         "function": spec.function.name,
         "state": str(row.state),
-        "result": None if answer is None else answer.text(),
+        "result": None,
         "inputs": inputs,
         "parties": list(spec.members),
         "elapsed_s": None if row.ended is None else (row.ended - row.joined) / 1000,
         "abort": ending_view(outcome),
     }
-    return view if answer is None else cast("SessionView", view | spec.function.facts(len(inputs)))
+    # Before it is known whose inputs count, all of them might.
+    if noise := privacy.view(spec, len(inputs) or len(spec.inputs)):
+        view["privacy"] = noise
+    if answer is None or not answers:
+        return view
+    view["result"] = spec.function.text(answer, len(inputs))
+    return cast("SessionView", {**view, **spec.function.facts(answer, len(inputs))})
 
 
 def sessions(config: NodeConfig) -> list[SessionView]:
     """Every session, oldest first, without the answers."""
-    return [{**session_view(row), "result": None} for row in open_journal(config).sessions()]
+    return [session_view(row, answers=False) for row in open_journal(config).sessions()]
 
 
 def session_lines(found: list[SessionView]) -> list[str]:
@@ -104,20 +115,33 @@ def session_lines(found: list[SessionView]) -> list[str]:
     return [f"{each['session'][:12]}  {each['function']:8}  {_state_line(each)}" for each in found]
 
 
-def result(config: NodeConfig, prefix: str) -> SessionView:
+def result(config: NodeConfig | CoordinatorConfig, prefix: str) -> SessionView:
     """One session with its answer."""
     return session_view(find(open_journal(config).sessions(), prefix))
 
 
 def result_lines(found: SessionView) -> list[str]:
-    """An answer for people; `average = 3171.50`."""
-    answer = found["result"]
+    """An answer for people; `average = 3171.50`, and the noise in it, if there is any."""
+    answer, function = found["result"], found["function"]
     if answer is None:
         return [_state_line(found)]
+    noise = found.get("privacy")
+    noised = [] if noise is None or "interval" not in noise else [privacy.line(noise, function)]
     if isinstance(answer, str):
-        terms = f" (at least {found['T']} of {found['n']} ballots)" if "T" in found and "n" in found else ""
-        return [f"{found['function']} = {answer}{terms}"]
-    return [f"{found['function']} = [{len(answer)} elements]", *answer]
+        return [f"{function} = {answer}{_terms(found)}", *noised]
+    return [f"{function} = [{len(answer)} elements]", *answer, *noised]
+
+
+def _terms(found: SessionView) -> str:
+    """What must be known to read the answer."""
+    if "T" in found and "n" in found:
+        noised = ", with noise" if "privacy" in found else ""
+        return f" (at least {found['T']} of {found['n']} ballots{noised})"
+    if "standard_error" in found and "privacy" in found:
+        said = f"{found['yes']} of {found['n']} answers say yes"
+        paid = f"each respondent paid ε = {found['privacy']['epsilon']}"
+        return f" (standard error {found['standard_error']}; {said}; {paid})"
+    return ""
 
 
 def _state_line(found: SessionView) -> str:

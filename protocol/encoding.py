@@ -81,16 +81,7 @@ def encode(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
 
     Shapes: as `value.units`.  Raises InputError, which names the first offending row but never the value.
     """
-    if value.ballot:
-        raise InputError(
-            f"{value.source}: a yes/no answer; sum and average take numbers",
-            "ask for a referendum: to add up ballots would open their count",
-        )
-    if value.units.size > ring.MOST_ELEMENTS:
-        raise InputError(
-            f"{value.source}: {value.units.size} elements, at most {ring.MOST_ELEMENTS} are allowed",
-            "split the vector over several sessions",
-        )
+    _quantity(value)
     units, overflow = _rescale(value, decimals)
     outside = overflow | (units < lowest) | (units > highest)
     if outside.any():
@@ -102,8 +93,40 @@ def encode(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
     return np.asarray(ring.from_signed(units))
 
 
-def ballot(value: Exact) -> Ring:
-    """Yes or no as uint64[()], 1 or 0.  Raises InputError, which names the place but never the value."""
+def clamped(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
+    """`value` as ring elements like `encode`, but rounded to `decimals` places and moved into the bounds.
+
+    Σ of such values differs by at most highest − lowest between neighbours, whatever they bring.  A half
+    is rounded up: v = ⌊x·10^decimals + 1/2⌋.  Raises InputError for what is no quantity at all.
+    """
+    _quantity(value)
+    if decimals < value.scale:
+        factor = np.int64(10 ** (value.scale - decimals))
+        quotient, rest = np.divmod(value.units, factor)
+        units = np.asarray(quotient + (rest >= factor - rest), dtype=np.int64)  # 2·rest might overflow
+    else:  # what would overflow lies beyond the bounds, and ends up at one
+        units, _ = _rescale(value, decimals)
+    return np.asarray(ring.from_signed(np.asarray(np.clip(units, lowest, highest))))
+
+
+def _quantity(value: Exact) -> None:
+    if value.ballot:
+        raise InputError(
+            f"{value.source}: a yes/no answer, where numbers are taken",
+            "ask for a referendum or a poll: to add up ballots would open their count",
+        )
+    if value.units.size > ring.MOST_ELEMENTS:
+        raise InputError(
+            f"{value.source}: {value.units.size} elements, at most {ring.MOST_ELEMENTS} are allowed",
+            "split the vector over several sessions",
+        )
+
+
+def ballot(value: Exact, *, clamp: bool = False) -> Ring:
+    """Yes or no as uint64[()], 1 or 0.  Raises InputError, which names the place but never the value.
+
+    With `clamp` every single number is a ballot: the nearer one of 0 and 1.
+    """
     size = value.units.size
     if value.units.ndim:
         raise InputError(
@@ -111,6 +134,8 @@ def ballot(value: Exact) -> Ring:
             f"no list, and one row of a column or query: {_BALLOTS}",
         )
     units, one = int(value.units), 10**value.scale
+    if clamp:
+        return np.array(2 * units >= one, np.uint64)
     if units not in (0, one):
         raise InputError(
             f"{value.source}: a number other than 1 and 0, a referendum takes a ballot", f"write {_BALLOTS}"

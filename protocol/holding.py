@@ -1,4 +1,4 @@
-"""The secret part of one party's session: its input, the shares and the output shares that it holds.
+"""The secret part of one party's session: its input, the shares, the noise and the output shares.
 
 It computes and knows no state: `session.py` says when.  Nothing here outlives the session.
 """
@@ -23,14 +23,24 @@ class Holding:
     """What one party holds.  `begin` must come before everything but `input_shape`."""
 
     def __init__(
-        self, me: str, function: Functionality, seed: Seed, value: Ring | None, unseal: Unseal
+        self,
+        me: str,
+        function: Functionality,
+        seed: Seed,
+        value: Ring | None,
+        unseal: Unseal,
+        *,
+        noisy: bool = False,
     ) -> None:
+        """`noisy`: no output share is to leave without our part of the noise in it."""
+        self._noisy = noisy
         self._me, self._group, self._seed, self._value = me, function.group, seed, value
         self._largest = np.uint64(function.largest)
         self._open = unseal
         self._view = b""
         self._shape: tuple[int, ...] = ()
         self._shares: dict[str, Share] = {}  # input party → its share for us
+        self._noise: Share | None = None  # our part of the noise, where some is added
         self._inputs: tuple[str, ...] = ()  # those that the output share is over
         self._output: Ring | None = None  # our own output share
         self._opened: dict[str, Ring] = {}  # compute party → its output share
@@ -86,16 +96,37 @@ class Holding:
 
     # -- the output ----------------------------------------------------------------------------------
 
+    @property
+    def lacks_noise(self) -> bool:
+        """True while our part of the noise is still to be drawn."""
+        return self._noisy and self._noise is None
+
+    def take_noise(self, noise: Share) -> None:
+        """Our part of the noise, drawn ahead of its use."""
+        self._noise = noise
+
+    def noise(self) -> int:
+        """Our part of the noise on a count: −2^63 to 2^63 − 1."""
+        if self._noise is None:
+            raise LocalProtocolError("noise is asked for before it is drawn")
+        return int(ring.to_signed(self._noise.elements(())))
+
     def bits(self, inputs: tuple[str, ...]) -> Bits:
         """Our shares of these inputs, one bit of each; what else a share may hold does not count."""
         words = [self._shares[name].elements(()) for name in inputs]
         return Bits.from_bools((np.array(words, dtype=np.uint64) & np.uint64(1)).astype(np.bool_))
 
     def commit(self, inputs: tuple[str, ...], output: Ring | None = None) -> bytes:
-        """Keep our output share over these inputs, by default that of their sum; returns the commitment."""
+        """Keep our output share over these inputs, by default that of their sum; returns the commitment.
+
+        The noise is one more share, added before anybody is told anything: without it nothing is opened.
+        """
+        if self.lacks_noise:
+            raise LocalProtocolError("an output share without the noise that was promised")
         if output is None:
-            shares = (self._shares[name] for name in inputs)
-            output = sharing.add(shares, self._shape, self._group)
+            shares = [self._shares[name] for name in inputs]
+            noise = [] if self._noise is None else [self._noise]
+            output = sharing.add(shares + noise, self._shape, self._group)
         self._output, self._inputs = output, inputs
         return opening.commit(self._view, self._me, inputs, self._opening())
 
@@ -137,4 +168,4 @@ class Holding:
 
     def forget(self) -> None:
         """Nothing secret outlives the session; what must be sent again lies sealed in the outbox."""
-        self._shares, self._opened, self._output, self._value = {}, {}, None, None
+        self._shares, self._opened, self._output, self._value, self._noise = {}, {}, None, None, None

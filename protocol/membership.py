@@ -106,11 +106,11 @@ def counted(joined: tuple[str, ...], received: Iterable[Received]) -> tuple[str,
 
 def _takes(spec: SessionSpec, shape: tuple[int, ...] | None) -> bool:
     """Whether the function can take inputs of this shape."""
-    return spec.function.shape in (None, shape)
+    return spec.shape in (None, shape)
 
 
 def _wanted(spec: SessionSpec) -> str:
-    return f"{spec.function.name} takes {describe(spec.function.shape)}"
+    return f"{spec.function.name} takes {describe(spec.shape)}"
 
 
 def describe(shape: tuple[int, ...] | None) -> str:

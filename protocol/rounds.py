@@ -15,6 +15,7 @@ import numpy as np
 
 from protocol.beaver import Run, open_all
 from protocol.bits import Bits
+from protocol.circuits import Number
 from protocol.correlation.preparation import Message, Preparation, Setup
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.functionalities import Boolean
@@ -64,8 +65,7 @@ class Evaluation:
     ) -> None:
         self._spec, self._function, self._session, self._me = spec, function, session, me
         self._unseal, self._setups = unseal, setups
-        count = function.most_ands(len(spec.inputs))
-        self._preparation = Preparation(me, spec.compute, count, seed.derive("correlations"))
+        self._preparation = Preparation(me, spec.compute, spec.triples, seed.derive("correlations"))
         self._contexts: dict[str, bytes] = {}  # of the peers that we have met
         self._handed: set[str] = set()  # peers whose new setup has been handed out
         self._run: Run[Bits] | None = None
@@ -127,14 +127,20 @@ class Evaluation:
         """True once there are triples enough, and ever after."""
         return self.started or self._preparation.ready
 
-    def start(self, view: bytes, counted: tuple[str, ...], inputs: Bits) -> None:
-        """Begin to compute on our shares of the counted inputs."""
+    def start(self, view: bytes, counted: tuple[str, ...], inputs: Bits, noise: int) -> None:
+        """Begin to compute on our shares of the counted inputs; `noise` is our part of it, or 0."""
         self._run_id = digest("gates", view, *counted)
         leads = self._me == self._spec.leader
         # A public constant is shared as (c, 0, …, 0).
         one = Bits.from_bools(np.array([leads]))
-        circuit = self._function.circuit(inputs, one)
+        circuit = self._function.circuit(inputs, one, self._entered(noise, len(counted)))
         self._run = Run(circuit, self._preparation.triples(), leader=leads)
+
+    def _entered(self, noise: int, counted: int) -> Number:
+        compute, width = self._spec.compute, self._spec.noise_width
+        if not width:
+            return []
+        return self._function.enter_noise(noise, counted, compute.index(self._me), len(compute), width)
 
     def compute(self, mail: Mailbox) -> list[Outgoing]:
         """Go as many rounds on as the letters in `mail` allow."""

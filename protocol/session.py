@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from protocol import membership, opening, ring
 from protocol.errors import RemoteProtocolError
@@ -35,6 +36,7 @@ from protocol.ring import Ring
 from protocol.rounds import Evaluation, NewSetup, Setups, SplitViewError
 from protocol.sealed import Outgoing, Unseal
 from protocol.secret import Seed
+from protocol.sharing import Share
 from protocol.spec import SessionSpec
 from protocol.states import DISPROOFS, OVER, Ending, Outcome, State, check
 
@@ -63,7 +65,9 @@ class Session:
         self.state = State.ANNOUNCED
         self.view = b""  # binds every letter from SHARE on to spec, joins and begin
         self._usable = usable
-        self._holding = Holding(me, spec.function, seed, value, unseal)
+        noisy = spec.noise is not None and me in spec.compute
+        self._noise_seed = seed.derive("noise")
+        self._holding = Holding(me, spec.function, seed, value, unseal, noisy=noisy)
         self._evaluation: Evaluation | None = None  # of a compute party, where the function needs them
         if isinstance(spec.function, Boolean) and me in spec.compute:
             self._evaluation = Evaluation(spec, spec.function, session, me, seed, unseal, setups or {})
@@ -131,6 +135,25 @@ class Session:
         self._abort(AbortReason.LOST_STATE, detail, silent=(self.me,))
         self._forget()
         return self._take()
+
+    @property
+    def drawing(self) -> Callable[[], Share] | None:
+        """How to draw our part of the noise, if that is still to be done; takes its time, in any thread.
+
+        It is for the caller to do so at once, but not before the join has left: how long it takes may tell
+        how large the noise is, and nobody waits for it yet.
+        """
+        noise, shape = self.spec.noise, self.spec.shape
+        if noise is None or shape is None or self.over or not self._holding.lacks_noise:
+            return None
+        return partial(noise.share, len(self.spec.compute), shape, self._noise_seed)
+
+    def drawn(self, noise: Share, now: int) -> list[Outgoing]:
+        """What `drawing` has returned; as an event it has its place among the arrivals."""
+        if self.over or not self._holding.lacks_noise:
+            return []
+        self._holding.take_noise(noise)
+        return self._advance(now)
 
     def new_setups(self) -> list[NewSetup]:
         """What was made since the last call, for later sessions."""
@@ -282,7 +305,7 @@ class Session:
         if self.me not in self.spec.compute:
             return self._enter(State.COMPUTING)
         self._open_shares()
-        if self._awaited and self._now < self.spec.share_by:
+        if self._holding.lacks_noise or (self._awaited and self._now < self.spec.share_by):
             return None
         complete = tuple(name for name in self._joined if self._holding.holds(name))
         if len(complete) < self.spec.min_inputs:
@@ -355,7 +378,8 @@ class Session:
         if not evaluation.started:
             if not evaluation.prepared:
                 return False
-            evaluation.start(self.view, included, self._holding.bits(included))
+            noise = 0 if self.spec.noise is None else self._holding.noise()
+            evaluation.start(self.view, included, self._holding.bits(included), noise)
         try:
             self._out += evaluation.compute(self._mail)
         except SplitViewError as error:
@@ -503,7 +527,7 @@ class Session:
             self._unconfirmed = silent
             self._enter(State.COMPLETED)
             return
-        waited = ", ".join(f"{step} from {sender}" for step, sender in self.waiting_for())
+        waited = ", ".join(f"{step} from {sender}" for step, sender in self.waiting_for()) or "its noise"
         self._abort(AbortReason.TIMEOUT, f"time is up in state {self.state}, without {waited}", silent)
 
     def _forget(self) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from protocol.dp.noise import Noise
 from protocol.functionalities import Boolean, Function
 from protocol.messages import Statement
 from protocol.names import Name
@@ -22,6 +23,7 @@ class SessionSpec(Statement):
 
     version: Literal[1] = 1
     function: Function
+    noise: Noise | None  # added by the compute parties before anything is opened
     input: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="the name of the input at each party")
     coordinator: Name
     members: dict[Name, Identity]  # everyone who has a role, with the key that signs for them
@@ -50,7 +52,20 @@ class SessionSpec(Statement):
         if not self.created < self.join_by <= self.share_by <= self.close_by:
             raise ValueError("the times are not in order: created < join_by ≤ share_by ≤ close_by")
         self.function.domain(len(self.inputs))  # ValueError if the function cannot serve so many
+        if self.noise is not None:
+            self._noise_fits(self.noise)
         return self
+
+    def _noise_fits(self, noise: Noise) -> None:
+        """That Δ is what the function says is for each node to check, and to refuse; see `policy`."""
+        self.function.sensitivity(noise.relation)  # ValueError if the function takes no noise
+        if noise.colluders >= len(self.compute):
+            raise ValueError(
+                f"colluders {noise.colluders} of {len(self.compute)} compute parties: one must be honest"
+            )
+        largest = self.function.magnitude(len(self.inputs)) + noise.tail(len(self.compute))
+        if largest >= 2**63:
+            raise ValueError("the sum and its noise could pass 2^63: take a larger ε or narrower bounds")
 
     @property
     def leader(self) -> str:
@@ -63,9 +78,32 @@ class SessionSpec(Statement):
         return tuple(dict.fromkeys(self.compute + self.results))
 
     @cached_property
-    def needs_triples(self) -> bool:
-        """Whether there are gates to be computed on shares."""
-        return isinstance(self.function, Boolean) and self.function.most_ands(len(self.inputs)) > 0
+    def shape(self) -> tuple[int, ...] | None:
+        """Of every input; None where any will do.  Δ is over the whole tuple, so with noise it is fixed."""
+        return () if self.function.shape is None and self.noise is not None else self.function.shape
+
+    @property
+    def epsilon(self) -> int | None:
+        """nano-ε that a session costs each input; None if the answer is exact."""
+        return self.function.local_epsilon if self.noise is None else self.noise.epsilon
+
+    @cached_property
+    def noise_width(self) -> int:
+        """Bits in which the count of an interactive function, its noise and the threshold add up; 0 without.
+
+        No sum of them passes 2^(width − 1), but for one in 2^64.
+        """
+        if self.noise is None or not isinstance(self.function, Boolean):
+            return 0
+        most = self.function.magnitude(len(self.inputs)) + self.noise.tail(len(self.compute))
+        return most.bit_length() + 1
+
+    @cached_property
+    def triples(self) -> int:
+        """How many each pair of compute parties makes."""
+        if not isinstance(self.function, Boolean):
+            return 0
+        return self.function.most_ands(len(self.inputs), len(self.compute), self.noise_width)
 
     @cached_property
     def input_set(self) -> frozenset[str]:

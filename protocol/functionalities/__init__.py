@@ -5,11 +5,21 @@ from typing import Annotated
 from pydantic import Field
 
 from protocol.functionalities.average import Average
-from protocol.functionalities.base import Answer, Boolean, FixedPoint, Functionality
+from protocol.functionalities.base import Answer, Functionality
+from protocol.functionalities.boolean import Boolean
+from protocol.functionalities.histogram import Histogram
+from protocol.functionalities.linear import FixedPoint, Linear
+from protocol.functionalities.poll import Poll
 from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
 
-CATALOGUE: dict[str, type[Functionality]] = {"sum": Sum, "average": Average, "referendum": Referendum}
-Function = Annotated[Sum | Average | Referendum, Field(discriminator="name")]
+CATALOGUE: dict[str, type[Functionality]] = {
+    "sum": Sum,
+    "average": Average,
+    "histogram": Histogram,
+    "referendum": Referendum,
+    "poll": Poll,
+}
+Function = Annotated[Sum | Average | Histogram | Referendum | Poll, Field(discriminator="name")]
 
-__all__ = ["CATALOGUE", "Answer", "Boolean", "FixedPoint", "Function", "Functionality"]
+__all__ = ["CATALOGUE", "Answer", "Boolean", "FixedPoint", "Function", "Functionality", "Linear"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 
 from protocol import ring
-from protocol.functionalities.base import Answer, FixedPoint
+from protocol.functionalities.base import Answer
+from protocol.functionalities.linear import FixedPoint
 from protocol.ring import Ring
 
 
@@ -28,3 +30,7 @@ class Average(FixedPoint):
         """Σ x_i / n, rounded half to even."""
         exact = sum(values, Decimal(0)) / len(values)
         return exact.quantize(Decimal(1).scaleb(-self.decimals), rounding=ROUND_HALF_EVEN)
+
+    def unit(self, inputs: int) -> Fraction:
+        """The noise is on the sum: the more inputs, the less of it is in the average."""
+        return super().unit(inputs) / inputs

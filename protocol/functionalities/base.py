@@ -6,22 +6,23 @@ One function is one small file.  The catalogue is closed: nothing announced over
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, ClassVar, NamedTuple, Self
+from fractions import Fraction
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
 
-from protocol import encoding, sharing
-from protocol.bits import Bits
-from protocol.encoding import MOST_DECIMALS, Exact
-from protocol.gates import Circuit
+from protocol import encoding
+from protocol.dp.noise import Relation
+from protocol.encoding import Exact
+from protocol.errors import LocalProtocolError
 from protocol.messages import Strict
 from protocol.ring import Ring
-from protocol.sharing import BITS, INTEGERS, Group, Share
+from protocol.secret import Seed
+from protocol.sharing import Group
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,109 +60,62 @@ class Domain(NamedTuple):
 class Functionality(Strict, ABC):
     """What every function has: how an input is encoded and shared, and what comes out."""
 
+    name: str = ""  # as the catalogue has it
     group: ClassVar[Group]
     interactive: ClassVar[bool] = False  # whether the compute parties need rounds
-    shape: ClassVar[tuple[int, ...] | None] = None  # of every input; None where any will do
     largest: ClassVar[int] = 2**64 - 1  # word of an output share
+    local_epsilon: ClassVar[int | None] = None  # nano-ε of the noise that input parties add themselves
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of every input; None where any will do."""
+        return None
 
     @abstractmethod
     def domain(self, inputs: int) -> Domain:
         """What each of `inputs` parties may put in; ValueError if the function cannot serve so many."""
 
     @abstractmethod
-    def encode(self, value: Exact, inputs: int) -> Ring:
-        """A party's own value as it is shared; InputError names the place and never the value."""
+    def encode(self, value: Exact, inputs: int, *, clamp: bool = False) -> Ring:
+        """A party's own value as it is shared; InputError names the place and never the value.
+
+        With `clamp` whatever fits the shape is taken, and moved to the nearest value of the domain: where
+        an answer is differentially private, not even a refusal may depend on the value.
+        """
+
+    def randomise(self, encoded: Ring, seed: Seed) -> Ring:  # noqa: ARG002 - most add nothing of their own
+        """What the input party puts in: `encoded`, after whatever noise is its own to add."""
+        return encoded
 
     @abstractmethod
     def decode(self, opened: Ring, inputs: int) -> Answer:
         """The answer from the opened elements, given how many inputs were counted."""
 
     @abstractmethod
-    def ideal(self, values: Sequence[Decimal]) -> Decimal:
+    def ideal(self, values: Sequence[Decimal]) -> Decimal | list[Decimal]:
         """What a trusted party would answer for scalars; shares no code with the rest."""
 
-    def facts(self, inputs: int) -> dict[str, int]:  # noqa: ARG002 - most functions have nothing to add
-        """Public numbers that belong to an answer over so many inputs; none may depend on a value."""
+    def text(self, answer: Answer, inputs: int) -> str | list[str]:  # noqa: ARG002 - most say what was opened
+        """An answer over so many inputs as it is shown."""
+        return answer.text()
+
+    def facts(self, answer: Answer, inputs: int) -> Mapping[str, int | str]:  # noqa: ARG002 - most add nothing
+        """What else belongs to an answer over so many inputs; it is for those who may know the answer."""
         return {}
 
+    # -- differential privacy: what is summed is Σ v_i over Z, and noise is added to it -----------------
 
-class Boolean(Functionality):
-    """Functions of one shared bit from each party, computed by gates on shares.
+    def sensitivity(self, relation: Relation) -> int:  # noqa: ARG002 - most have none
+        """Δ: how far apart Σ v_i of two neighbouring sets of inputs are at most, in l1 over the whole tuple.
 
-    An input shared as a bit cannot be anything but 0 or 1, whatever its party sends.
-    """
+        ValueError if no noise can be added to this function, or not with these parameters.
+        """
+        raise ValueError(f"a {self.name} takes no --epsilon")
 
-    group = BITS
-    interactive = True
-    shape = ()
-    largest = 1
+    def magnitude(self, inputs: int) -> int:  # noqa: ARG002 - most have none
+        """The largest |Σ v_i| over so many inputs, in any element; for functions with a sensitivity."""
+        raise LocalProtocolError(f"{type(self).__name__} has no sum")
 
-    @abstractmethod
-    def circuit(self, inputs: Bits, one: Bits) -> Circuit[Bits]:
-        """The answer's bit from the counted inputs' bits; `one` is the constant 1, shared."""
-
-    @abstractmethod
-    def most_ands(self, inputs: int) -> int:
-        """AND gates that suffice for this many inputs, and for fewer."""
-
-    def domain(self, inputs: int) -> Domain:  # noqa: ARG002 - a bit is a bit among any number
-        """0 or 1."""
-        return Domain(Decimal(0), Decimal(1), 0)
-
-    def encode(self, value: Exact, inputs: int) -> Ring:  # noqa: ARG002 - as above
-        """yes or no as 1 or 0."""
-        return encoding.ballot(value)
-
-
-def _finite(value: Decimal) -> Decimal:
-    if not value.is_finite() or abs(value.adjusted()) > 2 * MOST_DECIMALS:
-        raise ValueError("a bound is a finite number below 2^63")
-    return value
-
-
-Bound = Annotated[Decimal, AfterValidator(_finite)]
-
-
-class FixedPoint(Functionality):
-    """Functions of exact decimals whose shared part is linear: each compute party adds what it holds."""
-
-    group = INTEGERS
-
-    lower: Bound | None = Field(default=None, description="smallest value a party may put in")
-    upper: Bound | None = Field(default=None, description="largest value a party may put in")
-    decimals: int = Field(default=2, ge=0, le=MOST_DECIMALS, description="decimal places, kept exactly")
-
-    @model_validator(mode="after")
-    def _bounds_are_ordered(self) -> Self:
-        if self.lower is not None and self.upper is not None and self.lower > self.upper:
-            raise ValueError(f"lower {self.lower} is above upper {self.upper}")
-        for bound in (self.lower, self.upper):
-            if bound is not None:
-                encoding.to_units(bound, self.decimals)  # ValueError if it has more decimals
-        return self
-
-    def range(self, inputs: int) -> tuple[int, int]:
-        """The units each of `inputs` parties may put in; ValueError if their sum could leave the ring."""
-        limit = encoding.limit(inputs)
-        lowest = -limit if self.lower is None else encoding.to_units(self.lower, self.decimals)
-        highest = limit if self.upper is None else encoding.to_units(self.upper, self.decimals)
-        if max(abs(lowest), abs(highest)) > limit:
-            raise ValueError(
-                f"{inputs} inputs within [{self.lower}, {self.upper}] with {self.decimals} decimals "
-                "could pass 2^63"
-            )
-        return lowest, highest
-
-    def domain(self, inputs: int) -> Domain:
-        """The bounds; where there is none, what the ring leaves to each of so many."""
-        lowest, highest = (encoding.from_units(units, self.decimals) for units in self.range(inputs))
-        return Domain(lowest, highest, self.decimals)
-
-    def encode(self, value: Exact, inputs: int) -> Ring:
-        """A party's own value in the ring."""
-        lowest, highest = self.range(inputs)
-        return encoding.encode(value, decimals=self.decimals, lowest=lowest, highest=highest)
-
-    def aggregate(self, shares: Iterable[Share], shape: tuple[int, ...]) -> Ring:
-        """A compute party's output share from its input shares."""
-        return sharing.add(shares, shape)
+    def unit(self, inputs: int) -> Fraction:  # noqa: ARG002 - most answers are the sum itself
+        """What 1 in Σ v_i is worth in the answer over so many inputs."""
+        return Fraction(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -12,9 +12,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from protocol import circuits
+from protocol import circuits, counting
 from protocol.bits import Bits
-from protocol.functionalities.base import Answer, Boolean, Domain
+from protocol.circuits import Number
+from protocol.dp.noise import Relation
+from protocol.functionalities.base import Answer, Domain
+from protocol.functionalities.boolean import Boolean
 from protocol.gates import Circuit
 from protocol.ring import Ring
 
@@ -49,12 +52,20 @@ class Referendum(Boolean):
             raise ValueError(f"a threshold of {self.threshold} is more than the {inputs} input parties")
         return super().domain(inputs)
 
-    def circuit(self, inputs: Bits, one: Bits) -> Circuit[Bits]:
-        """[count ≥ T]; the count exists only as shares."""
+    def circuit(self, inputs: Bits, one: Bits, noise: Sequence[Bits] = ()) -> Circuit[Bits]:
+        """[count + noise ≥ T]; the count exists only as shares."""
+        if noise:
+            return counting.reaches_noised(inputs, list(noise))
         return circuits.reaches(inputs, self.least(len(inputs)), one)
 
-    def most_ands(self, inputs: int) -> int:
+    def enter_noise(self, noise: int, inputs: int, me: int, parties: int, width: int) -> Number:
+        """The first compute party takes T off its own."""
+        return counting.own_noise(noise, self.least(inputs), me, parties, width)
+
+    def most_ands(self, inputs: int, noises: int = 0, width: int = 0) -> int:
         """Of the tally and the comparison, whatever the threshold."""
+        if width:
+            return counting.most_ands_noised(inputs, noises, width)
         return circuits.most_ands(inputs)
 
     def decode(self, opened: Ring, inputs: int) -> Answer:  # noqa: ARG002 - the bit says it all
@@ -67,6 +78,14 @@ class Referendum(Boolean):
         yes = sum(values, Decimal(0))
         return Decimal(int(yes * int(whole) >= int(part) * len(values) if whole else yes >= int(part)))
 
-    def facts(self, inputs: int) -> dict[str, int]:
+    def facts(self, answer: Answer, inputs: int) -> Mapping[str, int | str]:  # noqa: ARG002 - YES or NO alike
         """How many ballots were counted, and how many had to say yes."""
         return {"n": inputs, "T": self.least(inputs)}
+
+    def sensitivity(self, relation: Relation) -> int:  # noqa: ARG002 - the same for both
+        """One ballot moves the count by one."""
+        return 1
+
+    def magnitude(self, inputs: int) -> int:
+        """All say yes."""
+        return inputs

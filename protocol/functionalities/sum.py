@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Literal
 
 from protocol import ring
-from protocol.functionalities.base import Answer, FixedPoint
+from protocol.functionalities.base import Answer
+from protocol.functionalities.linear import FixedPoint
 from protocol.ring import Ring
 
 

@@ -34,12 +34,14 @@ class Ledger:
         self._kept: list[Triples] = []  # so that no object's number is given out again
         self._now: Label | None = None
 
-    def start(self, evaluation: Evaluation, view: bytes, counted: tuple[str, ...], inputs: Bits) -> None:
+    def start(
+        self, evaluation: Evaluation, view: bytes, counted: tuple[str, ...], inputs: Bits, noise: int
+    ) -> None:
         """Around `Evaluation.start`: the triples that are handed out belong to this party and session."""
         label = self._now = (evaluation._me, evaluation._session)
         seed = evaluation._preparation._secrets.seed.expose()
         assert self.seeds.setdefault(seed, label) == label, f"{label} draws from another session's seed"
-        _start(evaluation, view, counted, inputs)
+        _start(evaluation, view, counted, inputs, noise)
         self._now = None
 
     def handed_out(self, triples: Triples, a: Bits, b: Bits, c: Bits) -> None:
@@ -82,8 +84,8 @@ def audited() -> Iterator[Ledger]:
     """For the length of a `with` block every use of a correlation is written down."""
     ledger = Ledger()
 
-    def start(self: Evaluation, view: bytes, counted: tuple[str, ...], inputs: Bits) -> None:
-        ledger.start(self, view, counted, inputs)
+    def start(self: Evaluation, view: bytes, counted: tuple[str, ...], inputs: Bits, noise: int) -> None:
+        ledger.start(self, view, counted, inputs, noise)
 
     def init(self: Triples, a: Bits, b: Bits, c: Bits) -> None:
         _init(self, a, b, c)

@@ -26,6 +26,8 @@ from protocol.encoding import Exact
 from protocol.errors import InputError
 from protocol.functionalities import Functionality
 from protocol.letters import ALL, COMPUTE
+from protocol.ring import Ring
+from protocol.sharing import Share
 from protocol.spec import SessionSpec
 from protocol.states import Outcome
 
@@ -85,6 +87,8 @@ class Network:
         self.retained: dict[str, Publication] = {}  # what the broker keeps, by topic
         self.down: set[str] = set()  # nodes that do not run
         self.cut: frozenset[str] = frozenset()  # nodes without a link to the rest
+        self.noises: dict[tuple[str, str], Ring] = {}  # (session, party) → its part of the noise
+        self.drawing = 0  # milliseconds that it takes a node to draw its noise, at most
         self.only_voting: frozenset[str] = frozenset()  # nodes that do not offer to compute
         self.crash_at: dict[int, bool] = {}  # number of an action → whether its commit succeeds
         self.actions = 0
@@ -135,6 +139,7 @@ class Network:
         parties = tuple(self.inputs)
         given: dict[str, object] = {
             "function": function,
+            "noise": None,
             "input": name,
             "coordinator": COORDINATOR,
             "inputs": parties,
@@ -257,11 +262,23 @@ class Network:
             node.loaded(session, value, self.now)
 
     def flush(self, name: str) -> None:
-        """Load wanted inputs, commit, and put what leaves on the wires."""
+        """Load wanted inputs, commit, put what leaves on the wires, and begin to draw noise."""
         self._load(name)
-        for publication in self.nodes[name].commit():
+        node = self.nodes[name]
+        for publication in node.commit():
             if name not in self.down and self.leaves(name, publication):
                 self.publish(name, publication)
+        while node.undrawn:
+            session, drawing = node.undrawn.pop()
+            at = self.now + (self.random.randint(0, self.drawing) if self.drawing else 0)
+            self.at(at, partial(self._drawn, name, node, session, drawing()))
+
+    def _drawn(self, name: str, node: Node, session: str, noise: Share) -> None:
+        """Noise that is drawn again after a crash must be the same."""
+        elements = noise.elements(())  # explicit: the shape is its own
+        assert (self.noises.setdefault((session, name), elements) == elements).all()
+        if name not in self.down and self.nodes[name] is node:  # else the process that drew it is gone
+            self._act(name, lambda: node.drawn(session, noise, self.now))
 
     def publish(self, sender: str, publication: Publication) -> None:
         """As the broker would: to everybody whose filter fits, and kept if retained."""

@@ -25,6 +25,7 @@ from protocol.rounds import NewSetup, Setups
 from protocol.sealed import Outgoing, Unsealed
 from protocol.secret import Seed
 from protocol.session import Session
+from protocol.sharing import Share
 from protocol.spec import SessionSpec, session_id
 from protocol.states import Outcome, State
 
@@ -67,6 +68,7 @@ def make_spec(
     members = dict.fromkeys(name for role in roles for name in role)
     given: dict[str, object] = {
         "function": function or Sum(),
+        "noise": None,
         "input": "raise",
         "coordinator": "coordinator",
         "members": {name: sha256(name.encode()).digest() for name in members},
@@ -129,8 +131,9 @@ class Table:
         absent: Iterable[str] = (),
         wire: Wire = lambda _reader, part: [part],
         setups: Mapping[str, Setups] | None = None,
+        without_noise: Iterable[str] = (),
     ) -> None:
-        """`setups` is what each party has kept from earlier sessions."""
+        """`setups` is what each party has kept from earlier sessions; some may never draw their noise."""
         self.spec = spec or make_spec()
         self.id = session_id(self.spec.encode())
         self.wire = wire
@@ -139,6 +142,8 @@ class Table:
         self.parts: list[Part] = []
         self.made: dict[str, list[NewSetup]] = {}  # by party: what it would keep for later sessions
         self.arrivals: dict[str, list[tuple[int, Part | None]]] = {}
+        self.noises: dict[str, Share] = {}  # by party, once drawn
+        self._without_noise = frozenset(without_noise)
         self._queue: list[tuple[str, Part]] = []
         self._values = RAISES if values is None else values
         self._setups = setups or {}
@@ -158,7 +163,16 @@ class Table:
         for name, session in self.sessions.items():
             self.arrivals[name] = []
             self._post(name, session.join(sealing_key(name), self.now))
+        for name in self.sessions:
+            self.draw(name)
         return self
+
+    def draw(self, name: str) -> None:
+        """A party's noise is there, if it adds any."""
+        session = self.sessions[name]
+        if session.drawing is not None and name not in self._without_noise:
+            self.noises[name] = session.drawing()
+            self._post(name, session.drawn(self.noises[name], self.now))
 
     def refuse(self, name: str) -> None:
         """A party that is not at the table says no."""

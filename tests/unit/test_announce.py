@@ -7,10 +7,13 @@ from hashlib import sha256
 import pytest
 from pydantic import ValidationError
 
-from coordinator.announce import Question, build, flaw
+from coordinator.announce import Question, build, flaw, nano
 from party_node.roster import Roster
+from protocol.dp.noise import Noise, Relation
 from protocol.errors import SpecError
 from protocol.functionalities.average import Average
+from protocol.functionalities.histogram import Histogram
+from protocol.functionalities.poll import Poll
 from protocol.functionalities.sum import Sum
 from protocol.spec import SessionSpec
 from tests.support.sessions import NOW, PARTIES
@@ -101,3 +104,73 @@ def test_a_flaw_in_a_functions_parameters_reads_like_one_of_the_spec() -> None:
 def test_two_announcements_of_one_question_are_two_sessions() -> None:
     one, other = (build(QUESTION, "coordinator", ROSTER, NOW, bytes([nonce]) * 16) for nonce in (1, 2))
     assert one.encode() != other.encode()
+
+
+# -- noise -------------------------------------------------------------------------------------------
+
+BOUNDED = Average(lower=Decimal(2000), upper=Decimal(4000))
+
+
+def test_without_epsilon_an_answer_is_exact() -> None:
+    assert built().noise is None
+
+
+def test_noise_has_the_functions_sensitivity_and_by_default_only_one_must_be_honest() -> None:
+    spec = built(function=BOUNDED, epsilon=500_000_000, compute=("alice", "bob", "carlos"))
+    assert spec.noise == Noise(
+        epsilon=500_000_000, sensitivity=200_000, relation=Relation.REPLACE_ONE, colluders=2
+    )
+
+
+@pytest.mark.parametrize(("relation", "sensitivity"), [(Relation.REPLACE_ONE, 2), (Relation.ADD_REMOVE, 1)])
+def test_the_sensitivity_is_that_of_the_relation_asked_for(relation: Relation, sensitivity: int) -> None:
+    noise = built(function=Histogram(bins=3), epsilon=1, relation=relation, colluders=0).noise
+    assert noise == Noise(epsilon=1, sensitivity=sensitivity, relation=relation, colluders=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"function": Average()}, "--epsilon needs --lower and --upper"),
+        ({"function": Average(lower=Decimal(0))}, "--epsilon needs --lower and --upper"),
+        ({"function": Average(lower=Decimal(1), upper=Decimal(1))}, "--lower and --upper are the same"),
+        ({"function": Poll()}, "a poll takes no --epsilon"),
+        ({"colluders": 4}, "--colluders 4: at least one of 4 compute parties must be honest"),
+        ({"colluders": -1}, "--colluders: input should be greater than or equal to 0"),
+        ({"compute": ("alice",)}, "--compute: tuple should have at least 2 items"),
+        ({"function": Sum(lower=Decimal(0), upper=Decimal(10**17))}, "Δ could pass 2^63"),
+        ({"epsilon": 1, "function": Sum(lower=Decimal(0), upper=Decimal(10**8))}, "the sum and its noise"),
+        ({"epsilon": None, "colluders": 1}, "--colluders without --epsilon"),
+        ({"epsilon": None, "relation": Relation.REPLACE_ONE}, "--relation without --epsilon"),
+    ],
+)
+def test_noise_that_cannot_be_is_an_error_that_names_the_option(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        built(**{"function": BOUNDED, "epsilon": 10**9, **changes})
+    assert caught.value.message.startswith(message)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("text", "parsed"), [("0.5", 500_000_000), ("3", 3 * 10**9), ("1e-9", 1)])
+def test_epsilon_is_read_exactly(text: str, parsed: int) -> None:
+    assert nano(Decimal(text)) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0", "--epsilon 0: should be a positive number"),
+        ("-1", "--epsilon -1: should be a positive number"),
+        ("nan", "--epsilon NaN: should be a positive number"),
+        ("inf", "--epsilon Infinity: should be a positive number"),
+        ("0.1234567891", "--epsilon 0.1234567891: should have at most nine decimals"),
+        (f"0.5{40 * '0'}1", f"--epsilon 0.5{40 * '0'}1: should have at most nine decimals"),
+        ("1e10", "--epsilon 1E+10: is so large that nothing would be protected"),
+    ],
+)
+def test_what_is_no_epsilon_is_an_error_that_says_so(text: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        nano(Decimal(text))
+    assert (caught.value.message, caught.value.hint) == (message, "nothing was announced")

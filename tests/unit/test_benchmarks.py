@@ -8,12 +8,22 @@ import time
 from dataclasses import replace
 from io import StringIO
 
+import numpy as np
 import psutil
 import pytest
 from rich.console import Console
 
 from benchmarks import __main__ as command
-from benchmarks import launching, mpyc_peer, operations, referendum_report, sotto, voters, voters_report
+from benchmarks import (
+    launching,
+    mpyc_peer,
+    noise,
+    operations,
+    referendum_report,
+    sotto,
+    voters,
+    voters_report,
+)
 from benchmarks.deadline import deadline
 from benchmarks.floor import tls_transfer_seconds
 from benchmarks.launching import Launch
@@ -24,6 +34,7 @@ from benchmarks.report import Failure, Row, markdown, rich_table, seconds
 from benchmarks.side_by_side import Case, System, run_case
 from benchmarks.sum_report import HEADINGS, cells, sums
 from benchmarks.voters import Turnout
+from protocol import ring
 from protocol.functionalities.referendum import Referendum
 from protocol.letters import Header
 from protocol.messages import Step
@@ -377,3 +388,14 @@ def test_a_wrong_sum_is_refused() -> None:
 def test_parties_that_take_too_long_are_ended_and_named_so() -> None:
     with pytest.raises(BenchmarkError, match="no result within 0"):
         mpyc_peer.run_parties(n=3, length=1, repetitions=1, limit_s=0)
+
+
+def test_noise_is_drawn_beside_opendp_with_the_same_deviation() -> None:
+    table = noise.compare(length=100, rounds=1, calls=2)
+    assert [row[0] for row in table.rows] == ["scalar calls", "a vector of 100"]
+    assert all(float(cell.replace(",", "")) > 0 for row in table.rows for cell in row[1:])
+    ours = ring.to_signed(noise._ours(100, 1, (20_000,))().elements((20_000,)))
+    theirs = np.array(noise._theirs(100, (20_000,))(), dtype=np.int64)
+    spread = [float(np.std(each)) for each in (ours, theirs)]
+    assert 0.9 < spread[0] / spread[1] < 1.1
+    assert 0.9 < spread[0] / (2**0.5 * 200) < 1.1

@@ -129,6 +129,66 @@ def test_a_ballot_is_a_word_a_boolean_or_a_number(party: Path, written: str, val
     assert (source.lower, source.upper, source.decimals) == (Decimal(0), Decimal(1), 0)
 
 
+# --- what may be told ---
+
+
+def test_epsilon_is_written_as_a_decimal_and_counted_in_nanos(party: Path) -> None:
+    rules = '[policy]\nmax_epsilon = "0.1"\nmin_colluders = 2\n[inputs.raise]\nepsilon = 3\nvalue = "3800"'
+    config = load_node(changed(party, '[inputs.raise]\nvalue = "3800"', rules))
+    assert (config.policy.max_epsilon, config.policy.min_colluders) == (100_000_000, 2)
+    assert config.inputs["raise"].epsilon == 3_000_000_000
+
+
+def test_epsilon_has_no_limit_and_colluders_no_floor_unless_they_are_said(party: Path) -> None:
+    config = load_node(party)
+    assert (config.policy.max_epsilon, config.policy.min_colluders) == (None, 0)
+    assert config.inputs["raise"].epsilon is None
+
+
+def test_epsilon_can_stand_in_a_variable(party: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOTTO_POLICY__MAX_EPSILON", "0.3")
+    monkeypatch.setenv("SOTTO_INPUTS__RAISE__EPSILON", "0.000000001")
+    config = load_node(party)
+    assert config.policy.max_epsilon == 300_000_000
+    assert config.inputs["raise"].epsilon == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("0.1", '0.1 should be a whole number, or a decimal in quotes ("3171.50")'),
+        ("true", 'True should be a whole number, or a decimal in quotes ("3171.50")'),
+        ('"half"', "'half' is not a decimal number"),
+        ('"inf"', "'inf' should be finite"),
+        ('"NaN"', "'NaN' should be finite"),
+        ('"0"', "'0' should be a positive number"),
+        ('"-1"', "'-1' should be a positive number"),
+        ('"0.0000000001"', "'0.0000000001' should have at most nine decimals"),
+        ('"1e9"', "'1e9' is so large that nothing would be protected"),
+    ],
+)
+def test_an_epsilon_that_is_none_is_refused_in_words(party: Path, written: str, problem: str) -> None:
+    message, hint = complaint(
+        changed(party, "[inputs.raise]", f"[policy]\nmax_epsilon = {written}\n[inputs.raise]")
+    )
+    assert message == f"policy.max_epsilon: {problem}"
+    assert hint == "wanted: the most epsilon that one session may spend on an input of ours, in quotes"
+
+
+def test_a_budget_that_is_none_is_refused_without_what_stands_below_inputs(party: Path) -> None:
+    message, hint = complaint(changed(party, '"3800"', '"3800"\nepsilon = 0.1'))
+    assert message == 'inputs.raise.epsilon: should be a whole number, or a decimal in quotes ("3171.50")'
+    assert hint.startswith("wanted: the most epsilon that all sessions together may spend")
+
+
+@pytest.mark.parametrize("written", ["-1", '"two"', "1.5"])
+def test_colluders_are_a_whole_number(party: Path, written: str) -> None:
+    message, _ = complaint(
+        changed(party, "[inputs.raise]", f"[policy]\nmin_colluders = {written}\n[inputs.raise]")
+    )
+    assert message.startswith("policy.min_colluders: ")
+
+
 # --- the environment ---
 
 

@@ -214,7 +214,7 @@ def test_a_yes_or_no_is_never_added_up(answer: int) -> None:
     given = dataclasses.replace(given_as(answer), ballot=True)
     assert int(encoding.ballot(given)) == answer
     error = refusal(given, **BOUNDS)
-    assert error.message == "salaries.csv: a yes/no answer; sum and average take numbers"
+    assert error.message == "salaries.csv: a yes/no answer, where numbers are taken"
     assert "count" in error.hint
 
 

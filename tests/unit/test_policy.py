@@ -7,9 +7,16 @@ from hashlib import sha256
 import pytest
 
 from party_node import policy
+from party_node.ledger import Account
 from party_node.policy import CLOCK_SKEW, Declared, Limits
 from party_node.roster import Roster
+from protocol.dp.epsilon import NANO, parse, text
+from protocol.dp.noise import Noise, Relation
 from protocol.errors import SpecError
+from protocol.functionalities import Functionality
+from protocol.functionalities.average import Average
+from protocol.functionalities.histogram import Histogram
+from protocol.functionalities.poll import Poll
 from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
 from protocol.letters import ALL, Part
@@ -194,3 +201,150 @@ def test_a_referendum_over_an_input_that_is_declared_to_be_no_ballot_is_refused_
     spec = make_spec(Referendum(threshold="1/2"))
     found = policy.refuse(spec, "alice", ROSTER, Limits({"raise": declared}, 1))
     assert (found.detail if found else "") == problem
+
+
+# -- answers with noise ------------------------------------------------------------------------------
+
+LN_3 = 1_098_612_289  # rounded up
+SUM = Sum(lower=Decimal(0), upper=Decimal(10_000))
+
+
+def noisy(
+    function: Functionality = SUM,
+    wrong: int = 0,
+    relation: Relation = Relation.REPLACE_ONE,
+    nano: int = NANO // 2,
+    colluders: int = 3,
+    **roles: tuple[str, ...],
+) -> SessionSpec:
+    """A session with noise for a sensitivity that is `wrong` by so much."""
+    noise = Noise(
+        epsilon=nano,
+        sensitivity=function.sensitivity(relation) + wrong,
+        relation=relation,
+        colluders=colluders,
+    )
+    return make_spec(function, noise=noise, **roles)
+
+
+@pytest.mark.parametrize("wrong", [-999_999, -1, 1])
+@pytest.mark.parametrize("me", ["alice", "bob", "david"])
+def test_noise_for_another_sensitivity_than_the_functions_is_refused_by_every_member(
+    wrong: int, me: str
+) -> None:
+    """alice computes, bob brings an input, david learns the answer."""
+    spec = noisy(wrong=wrong, inputs=("bob",), compute=("alice", "carlos"), results=("david",), colluders=1)
+    expected = (
+        f"sensitivity {1_000_000 + wrong} under replace-one, by the function and its bounds it is 1000000"
+    )
+    assert refusal(spec, me) == (RefusalCode.SPEC, expected)
+    right = noisy(inputs=("bob",), compute=("alice", "carlos"), results=("david",), colluders=1)
+    assert policy.refuse(right, me, ROSTER, having("raise")) is None
+
+
+@pytest.mark.parametrize(
+    ("function", "relation", "sensitivity"),
+    [
+        (SUM, Relation.ADD_REMOVE, 1_000_000),
+        (Average(lower=Decimal(-5), upper=Decimal(5), decimals=0, length=3), Relation.REPLACE_ONE, 30),
+        (Referendum(threshold="1/2"), Relation.REPLACE_ONE, 1),
+    ],
+)
+def test_the_sensitivity_is_worked_out_here_for_every_function(
+    function: Functionality, relation: Relation, sensitivity: int
+) -> None:
+    spec = noisy(function, relation=relation)
+    assert spec.noise is not None
+    assert spec.noise.sensitivity == sensitivity
+    assert policy.refuse(spec, "alice", ROSTER, having("raise")) is None
+    assert refusal(noisy(function, 1, relation))[0] is RefusalCode.SPEC
+
+
+def test_a_histogram_that_says_a_moved_vote_moves_one_is_refused() -> None:
+    function = Histogram(bins=3)
+    assert refusal(noisy(function, wrong=-1)) == (
+        RefusalCode.SPEC,
+        "sensitivity 1 under replace-one, by the function and its bounds it is 2",
+    )
+
+
+def ruled(**rules: object) -> Limits:
+    """A node with these rules about its one input."""
+    return Limits({"raise": Declared(**rules)}, 1)  # type: ignore[arg-type] # one rule at a time
+
+
+@pytest.mark.parametrize(("most", "asked"), [("0.5", 500_000_001), ("1", LN_3), ("0.000000001", 2)])
+def test_more_epsilon_than_one_session_may_spend_is_refused(most: str, asked: int) -> None:
+    limits = ruled(max_epsilon=parse(Decimal(most)))
+    assert refusal(noisy(nano=asked), limits=limits) == (
+        RefusalCode.POLICY,
+        f"epsilon {text(asked)}, expected at most {most}",
+    )
+    enough = ruled(max_epsilon=asked)
+    assert policy.refuse(noisy(nano=asked), "alice", ROSTER, enough) is None
+
+
+def test_a_poll_spends_the_logarithm_of_three_and_is_held_to_it_too() -> None:
+    found = refusal(make_spec(Poll()), limits=ruled(max_epsilon=NANO))
+    assert found == (RefusalCode.POLICY, "epsilon 1.098612289, expected at most 1")
+    assert policy.refuse(make_spec(Poll()), "alice", ROSTER, ruled(max_epsilon=LN_3)) is None
+
+
+@pytest.mark.parametrize(("least", "stated"), [(2, 1), (1, 0), (3, 2)])
+def test_noise_against_fewer_colluders_than_this_node_assumes_is_refused(least: int, stated: int) -> None:
+    limits = ruled(min_colluders=least)
+    assert refusal(noisy(colluders=stated), limits=limits) == (
+        RefusalCode.POLICY,
+        f"noise against {stated} colluders, expected at least {least}",
+    )
+    assert policy.refuse(noisy(colluders=least), "alice", ROSTER, limits) is None
+
+
+def test_exact_answers_and_randomised_ones_have_no_colluders_to_count() -> None:
+    for spec in (make_spec(), make_spec(Poll())):
+        assert policy.refuse(spec, "alice", ROSTER, ruled(min_colluders=2)) is None
+
+
+def test_what_others_spend_is_not_for_those_to_judge_who_bring_no_input() -> None:
+    spec = noisy(inputs=("bob",), compute=("alice", "carlos"), results=("alice",), colluders=0)
+    limits = ruled(max_epsilon=1, min_colluders=2)
+    assert policy.refuse(spec, "alice", ROSTER, limits) is None
+    assert policy.refuse(spec, "bob", ROSTER, limits) is not None
+
+
+@pytest.mark.parametrize(
+    ("spent", "reserved", "asked", "budget", "detail"),
+    [
+        ("2.8", "0", "0.5", "3", "0.5 on top of 2.8 spent on raise is 3.3, the budget is 3"),
+        ("0", "0", "1", "0.5", "1 on top of 0 spent on raise is 1, the budget is 0.5"),
+        (
+            "2",
+            "0.900000001",
+            "0.1",
+            "3",
+            "0.1 on top of 2 spent and 0.900000001 reserved on raise is 3.000000001, the budget is 3",
+        ),
+    ],
+)
+def test_a_budget_that_is_exhausted_is_refused_with_the_sum_that_does_not_fit(
+    spent: str, reserved: str, asked: str, budget: str, detail: str
+) -> None:
+    account = Account(nano(spent), nano(reserved))
+    found = policy.refuse_cost("raise", nano(asked), account, nano(budget))
+    assert found is not None
+    assert (found.code, found.detail) == (RefusalCode.POLICY, detail)
+    assert found.hint == (
+        "`party-node ledger` shows what was spent; epsilon under [inputs.raise] in this node's config"
+    )
+
+
+def test_what_fits_to_the_last_nano_is_not_refused() -> None:
+    account = Account(nano("0.1"), nano("0.1"))
+    assert policy.refuse_cost("raise", nano("0.1"), account, nano("0.3")) is None
+    assert policy.refuse_cost("raise", nano("0.1") + 1, account, nano("0.3")) is not None
+    assert policy.refuse_cost("raise", 2**62, account, None) is None
+
+
+def nano(epsilon: str) -> int:
+    """nano-ε from the text of a number that may be zero."""
+    return int(Decimal(epsilon).scaleb(9))

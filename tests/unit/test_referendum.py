@@ -19,9 +19,10 @@ from protocol.gates import cost, evaluate
 from protocol.messages import MalformedError
 from protocol.sharing import BITS
 from protocol.spec import SessionSpec
-from tests.support.sessions import PARTIES, make_spec, repeatable
+from tests.support.sessions import make_spec, repeatable
 
 ONE = Bits.from_bools(np.array([True]))
+YES = Answer(np.array(1), words=("NO", "YES"))
 FRACTIONS = [f"{part}/{whole}" for whole in range(1, 8) for part in range(1, whole + 1)]
 THRESHOLDS = [*FRACTIONS, *map(str, range(1, 9))]
 
@@ -69,7 +70,7 @@ def test_a_fraction_is_of_the_ballots_that_were_counted_and_a_whole_number_stand
     threshold: str, ballots: int, least: int
 ) -> None:
     assert Referendum(threshold=threshold).least(ballots) == least
-    assert Referendum(threshold=threshold).facts(ballots) == {"n": ballots, "T": least}
+    assert Referendum(threshold=threshold).facts(YES, ballots) == {"n": ballots, "T": least}
 
 
 @pytest.mark.parametrize("ballots", range(1, 40))
@@ -217,7 +218,7 @@ def test_no_one_is_enough_where_fewer_ballots_are_counted_than_must_say_yes() ->
     """A whole number is absolute: parties that stay away can make it unreachable, and the answer is NO."""
     assert answered("3", (1, 1)) == "NO"
     assert Referendum(threshold="3").ideal([Decimal(1), Decimal(1)]) == 0
-    assert Referendum(threshold="3").facts(2) == {"n": 2, "T": 3}
+    assert Referendum(threshold="3").facts(YES, 2) == {"n": 2, "T": 3}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 65, 1000])
@@ -243,7 +244,6 @@ def test_neither_answer_can_be_told_from_the_other_by_its_repr(show: Callable[[A
 
 
 def test_the_facts_depend_on_how_many_voted_and_never_on_how() -> None:
-    assert Referendum(threshold="2/3").facts(10) == {"n": 10, "T": 7}
-    for name, kind in CATALOGUE.items():
-        if name != "referendum":
-            assert kind().facts(len(PARTIES)) == {}
+    for opened in (0, 1):
+        answer = Referendum(threshold="2/3").decode(np.array(opened, dtype=np.uint64), 10)
+        assert Referendum(threshold="2/3").facts(answer, 10) == {"n": 10, "T": 7}

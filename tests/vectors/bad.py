@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tests.vectors import reference, referendum, story
+from tests.vectors import bad_noise, reference, story
+from tests.vectors.flaws import Vector, flawed
 from tests.vectors.story import b64
-
-Vector = dict[str, Any]
-
-
-def flawed(kind: str, name: str, error: str, says: str, given: Vector, repair: Vector) -> Vector:
-    return {"name": name, "kind": kind, "error": error, "says": says, "given": given, "repair": repair}
-
+from tests.vectors.votes import EXACT
 
 # -- §4.2, §4.3 -----------------------------------------------------------------------------------------
 
@@ -191,7 +184,7 @@ def _joins() -> list[tuple[str, str, Vector, Vector, str]]:
 
 
 def _masked() -> Vector:
-    return {"run": b64(referendum.run()), "bits": b64(b"\1")}
+    return {"run": b64(EXACT.run()), "bits": b64(b"\1")}
 
 
 def _commit() -> Vector:
@@ -254,12 +247,12 @@ def specs() -> list[Vector]:
     for vector in vectors:
         if "ring" in vector["name"]:  # one unit less fits exactly: 3 · 3074457345618258602 = 2^63 − 2
             vector["repair"] = {"bytes": largest.decode()}
-    return vectors + _referenda()
+    return vectors + _referenda() + bad_noise.specs()
 
 
 def _referenda() -> list[Vector]:
     """Thresholds that no referendum of four ballots can have."""
-    function: Vector = referendum.spec()["function"]
+    function: Vector = EXACT.fields["function"]
     flaws: list[tuple[str, Vector, str]] = [
         ("a threshold of 0", {"threshold": "0"}, "at least one ballot"),
         ("a threshold of no part of all", {"threshold": "0/3"}, "at least one ballot"),
@@ -281,8 +274,8 @@ def _referenda() -> list[Vector]:
             name,
             "malformed",
             says,
-            {"bytes": reference.canonical(referendum.spec(function=function | change)).decode()},
-            {"bytes": referendum.SPEC.decode()},
+            {"bytes": reference.canonical(EXACT.fields | {"function": function | change}).decode()},
+            {"bytes": EXACT.spec.decode()},
         )
         for name, change, says in flaws
     ]
@@ -521,8 +514,8 @@ def _bits() -> list[Vector]:
 
 
 def _opened(share: int) -> Vector:
-    view, inputs = referendum.view(), referendum.PARTIES
-    opening = reference.opening(referendum.seed("bob"), view, inputs, [share])
+    view, inputs = EXACT.view(), EXACT.parties
+    opening = reference.opening(EXACT.seed("bob"), view, inputs, [share])
     commitment = reference.commitment(view, "bob", inputs, opening)
     return {
         "view": view.hex(),
@@ -568,10 +561,14 @@ def inputs() -> list[Vector]:
         ("yes in the place of a number", "a yes/no answer", {"value": ["yes"]}, {}),
         ("one flaw in a vector", "element 3", {"value": ["1", "2", "11"]}, {"value": ["1", "2", "3"]}),
     ]
-    return [
-        flawed("encode", name, "input", says, good | change, repair or {"value": ["1"]})
-        for name, says, change, repair in flaws
-    ] + _ballots()
+    return (
+        [
+            flawed("encode", name, "input", says, good | change, repair or {"value": ["1"]})
+            for name, says, change, repair in flaws
+        ]
+        + _ballots()
+        + bad_noise.inputs()
+    )
 
 
 def _ballots() -> list[Vector]:

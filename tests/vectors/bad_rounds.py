@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from tests.vectors import correlated, reference, referendum
 from tests.vectors import reference_transfers as transfers
-from tests.vectors.bad import flawed
+from tests.vectors.flaws import Vector, flawed
 from tests.vectors.story import b64
-
-Vector = dict[str, Any]
 
 
 def vectors() -> list[Vector]:

@@ -255,14 +255,14 @@ def _round() -> Vector:
         "kind": "round",
         "given": {
             "count": len(x),
-            "x": _by_party(x_shares, parties),
-            "y": _by_party(y_shares, parties),
-            "triples": _triples(evaluation),
+            "x": by_party(x_shares, parties),
+            "y": by_party(y_shares, parties),
+            "triples": triples_of(evaluation),
         },
         "expect": {
             "masked": [each.hex() for each in masked],
             "opened": opened.hex(),
-            "products": _by_party(products, parties),
+            "products": by_party(products, parties),
         },
     }
 
@@ -278,18 +278,23 @@ def _reaches(ballots: Bits, threshold: int) -> Vector:
         "name": f"at least {threshold} of {len(ballots)} ballots, {sum(ballots)} of which say yes",
         "kind": "reaches",
         "given": {
-            "ballots": _by_party(shares, parties),
+            "ballots": by_party(shares, parties),
             "count": len(ballots),
             "threshold": threshold,
-            "triples": _triples(evaluation),
+            "triples": triples_of(evaluation),
         },
-        "expect": {
-            "ands": evaluation.widths,
-            "masked": [[each.hex() for each in masked] for masked, _ in evaluation.rounds],
-            "opened": [opened.hex() for _, opened in evaluation.rounds],
-            "outputs": result,
-            "digest": evaluation.transcript.hex(),
-        },
+        "expect": evaluated(evaluation, result),
+    }
+
+
+def evaluated(evaluation: reference_gates.Evaluation, result: reference_gates.Shared) -> Vector:
+    """Everything that a circuit's rounds open, and what comes out."""
+    return {
+        "ands": evaluation.widths,
+        "masked": [[each.hex() for each in masked] for masked, _ in evaluation.rounds],
+        "opened": [opened.hex() for _, opened in evaluation.rounds],
+        "outputs": result,
+        "digest": evaluation.transcript.hex(),
     }
 
 
@@ -313,11 +318,12 @@ def _threshold(threshold: str, ballots: int) -> Vector:
     }
 
 
-def _by_party(bits: Sequence[reference_gates.Shared], parties: int) -> list[str]:
+def by_party(bits: Sequence[reference_gates.Shared], parties: int) -> list[str]:
+    """Each party's shares of these bits."""
     return [packed([bit[j] for bit in bits]).hex() for j in range(parties)]
 
 
-def _triples(evaluation: reference_gates.Evaluation) -> list[list[str]]:
+def triples_of(evaluation: reference_gates.Evaluation) -> list[list[str]]:
     """[a, b, c] of each party."""
     return [[packed(each).hex() for each in triple] for triple in evaluation.triples]
 

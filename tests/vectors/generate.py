@@ -12,7 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import bad, bad_rounds, correlated, recording, reference, referendum, story
+from tests.vectors import (
+    bad,
+    bad_rounds,
+    correlated,
+    noised,
+    private,
+    recording,
+    reference,
+    referendum,
+    story,
+    votes,
+)
 
 HERE = Path(__file__).parent
 Vector = dict[str, Any]
@@ -161,7 +172,7 @@ def encoding() -> list[Vector]:
         }
         for function, elements, inputs, decimals, text in opened
     ]
-    return vectors
+    return vectors + private.answers()
 
 
 def ballots() -> list[Vector]:
@@ -214,6 +225,8 @@ FILES = {
     "hashing": ("pack, digest, derive and the PRG (SPEC.md §4.1)", hashing),
     "sharing": ("additive shares, all but one of them seeds (SPEC.md §4.6)", sharing),
     "encoding": ("fixed point and answers (SPEC.md §7)", encoding),
+    "clamping": ("inputs of sessions that cost ε (SPEC.md §7)", private.clamped),
+    "noise": ("Δ, rate, noise shares and a poll's coins (SPEC.md §4.10, §7, annex A)", private.vectors),
     "transfers": ("base oblivious transfers (SPEC.md §4.7)", correlated.base_transfers),
     "extension": ("the correlation-robust hash and OT extension (SPEC.md §4.8)", correlated.extension),
     "triples": ("triples of a pair of compute parties (SPEC.md §4.8)", correlated.triples),
@@ -221,9 +234,11 @@ FILES = {
         "rounds of AND gates, the referendum's circuit and threshold (SPEC.md §4.9, §7)",
         correlated.gates,
     ),
+    "noised_gates": ("the referendum's circuit with noise (SPEC.md §4.9)", private.circuits),
     "ballots": ("ballots, their shares and the answer (SPEC.md §4.6, §7)", ballots),
     "session": ("one whole session of three parties: alice 1.50, bob −2, carlos 40.25", story.vectors),
     "referendum": ("every letter of one referendum of four ballots, three of them yes", referendum.vectors),
+    "noised": ("every letter of a histogram and of a referendum with noise", noised.vectors),
     "bad_statements": ("statements and headers with one flaw each (SPEC.md §4.2, §4.3)", bad.statements),
     "bad_specs": ("session specs with one flaw each (SPEC.md §4.3)", bad.specs),
     "bad_letters": ("payloads with one flaw each (SPEC.md §4.4)", bad.letters),
@@ -246,10 +261,16 @@ def files() -> dict[str, str]:
     return contents
 
 
+def _openings() -> list[recording.Opening]:
+    """Every channel that is opened in any of the sessions."""
+    sessions = (votes.EXACT, noised.HISTOGRAM, votes.NOISED)
+    return [story.opening_of_channel(), *(each for session in sessions for each in session.channels())]
+
+
 def main() -> None:
     """Write the files."""
     if sys.argv[1:] == ["record"]:
-        recording.record([story.opening_of_channel(), *referendum.openings_of_channels()])
+        recording.record(_openings())
     for name, text in files().items():
         (HERE / name).write_text(text, encoding="utf-8")
 

@@ -53,7 +53,8 @@ def shown(share: Share) -> Fields:
     return {"elements": [str(each) for each in share.content.reshape(-1).tolist()]}
 
 
-def _bits(raw: str, count: int) -> Bits:
+def bits_of(raw: str, count: int) -> Bits:
+    """So many bits."""
     return Bits.from_bytes(bytes.fromhex(raw), count)
 
 
@@ -63,7 +64,8 @@ def _bits(raw: str, count: int) -> Bits:
 def do_ballot(given: Fields) -> Fields:
     value = given["value"][0] if len(given["value"]) == 1 else tuple(given["value"])
     exact = inputs.load("example", InputSource(value=value), HERE)
-    return {"ring": ring.to_bytes(Referendum(threshold="1/2").encode(exact, 4)).hex()}
+    encoded = Referendum(threshold="1/2").encode(exact, 4, clamp=given.get("clamp", False))
+    return {"ring": ring.to_bytes(encoded).hex()}
 
 
 def do_split_bit(given: Fields) -> Fields:
@@ -130,7 +132,7 @@ def _choice_keys(given: Fields) -> ChoiceKeys:
 
 def do_extend(given: Fields) -> Fields:
     context, count = bytes.fromhex(given["context"]), given["count"]
-    x, r = (_bits(given[key], count) for key in ("x", "r"))
+    x, r = (bits_of(given[key], count) for key in ("x", "r"))
     receiver = _receiver(given)
     correction, share, made = extension.send(_choice_keys(given), receiver.message, x, context)
     received = receiver.finish(correction)
@@ -147,7 +149,7 @@ def do_extend(given: Fields) -> Fields:
 def _receiver(given: Fields) -> extension.Receiver:
     pairs, context = PairKeys(bytes.fromhex(given["pairs"])), bytes.fromhex(given["context"])
     return extension.Receiver(
-        pairs, _bits(given["r"], given["count"]), bytes.fromhex(given["fresh"]), context
+        pairs, bits_of(given["r"], given["count"]), bytes.fromhex(given["fresh"]), context
     )
 
 
@@ -160,7 +162,7 @@ def _halves(chosen: ChoiceKeys, pairs: PairKeys) -> Fields:
 
 
 def do_send(given: Fields) -> Fields:
-    x, columns = _bits(given["x"], given["count"]), bytes.fromhex(given["columns"])
+    x, columns = bits_of(given["x"], given["count"]), bytes.fromhex(given["columns"])
     correction, _, _ = extension.send(_choice_keys(given), columns, x, bytes.fromhex(given["context"]))
     return {"correction": correction.hex()}
 
@@ -226,12 +228,12 @@ def _kept(stored: Fields | None, name: str) -> PairKeys | ChoiceKeys | None:
 
 
 def do_bits(given: Fields) -> Fields:
-    return {"bits": _bits(given["bits"], given["length"]).to_bytes().hex()}
+    return {"bits": bits_of(given["bits"], given["length"]).to_bytes().hex()}
 
 
 def do_round(given: Fields) -> Fields:
     count = given["count"]
-    shares = [(_bits(x, count), _bits(y, count)) for x, y in zip(given["x"], given["y"], strict=True)]
+    shares = [(bits_of(x, count), bits_of(y, count)) for x, y in zip(given["x"], given["y"], strict=True)]
     found = _run([_one_round(x, y) for x, y in shares], given["triples"], count)
     return {
         "masked": found["masked"][0],
@@ -248,14 +250,15 @@ def _one_round(x: Bits, y: Bits) -> Circuit[Bits]:
 def do_reaches(given: Fields) -> Fields:
     count, threshold = given["count"], given["threshold"]
     ones = [Bits.from_bools(np.array([party == 0])) for party in range(len(given["ballots"]))]
-    shares = [_bits(raw, count) for raw in given["ballots"]]
-    found = _run(
-        [circuits.reaches(mine, threshold, one) for mine, one in zip(shares, ones, strict=True)],
-        given["triples"],
-        count,
-    )
+    shares = [bits_of(raw, count) for raw in given["ballots"]]
+    runs = [circuits.reaches(mine, threshold, one) for mine, one in zip(shares, ones, strict=True)]
+    return run_circuits(runs, given["triples"], count) | do_cost(given)
+
+
+def run_circuits(circuit: list[Circuit[Bits]], triples: list[list[str]], count: int) -> Fields:
+    """All parties' runs, and what they open."""
+    found = _run(circuit, triples, count)
     return found | {
-        "ands": do_cost(given)["ands"],
         "outputs": [int(each.to_bools()[0]) for each in found["results"]],
         "digest": digest("rounds", *(bytes.fromhex(each) for each in found["opened"])).hex(),
     }
@@ -263,7 +266,7 @@ def do_reaches(given: Fields) -> Fields:
 
 def _run(circuit: list[Circuit[Bits]], triples: list[list[str]], count: int) -> Fields:
     """Every party's run, side by side."""
-    dealt = [Triples(*(_bits(raw, count) for raw in triple)) for triple in triples]
+    dealt = [Triples(*(bits_of(raw, count) for raw in triple)) for triple in triples]
     runs = [
         Run(each, triple, leader=party == 0)
         for party, (each, triple) in enumerate(zip(circuit, dealt, strict=True))
@@ -315,13 +318,19 @@ class Player:
         self.session = session_id(spec.encode())
         self.keys: list[bytes] = []  # of sealed bodies, drawn fresh in a node
         self.seal = Seal(self.session, name, seed_of(given), lambda _size: self.keys.pop(0))
-        value = np.array(given["ballot"], dtype=np.uint64) if name in spec.inputs else None
+        shape = spec.shape or ()
+        value = ring.from_bytes(bytes.fromhex(given["ring"]), shape) if name in spec.inputs else None
         self.machine = Session(
             spec, self.session, name, seed_of(given), value, self.seal.unseal, self.seal.usable
         )
         self.name, self.triples = name, list[str]()
         self.sent: dict[tuple[str, str], Outgoing] = {}
+        self.noise: list[str] = []
         self.note(self.machine.join(self.seal.public_key, spec.created))
+        if self.machine.drawing is not None:
+            share = self.machine.drawing()
+            self.noise = [str(each) for each in ring.to_signed(share.elements(shape)).reshape(-1).tolist()]
+            self.note(self.machine.drawn(share, spec.created))
 
     def hear(self, part: Part, now: int) -> None:
         """One letter arrives."""
@@ -376,10 +385,15 @@ def do_session(given: Fields) -> Fields:
     answers = {name: player.machine.outcome.answer for name, player in players.items()}
     return {
         "view": players[spec.leader].machine.view.hex(),
-        "triples": {name: players[name].triples for name in spec.compute},
+        "noise": {name: players[name].noise for name in spec.compute if players[name].noise},
+        "triples": {name: players[name].triples for name in spec.compute if players[name].triples},
         "letters": letters,
-        "answers": {name: answer.text() for name, answer in answers.items() if answer is not None},
+        "answers": {name: _lines(answer.text()) for name, answer in answers.items() if answer is not None},
     }
+
+
+def _lines(text: str | list[str]) -> list[str]:
+    return [text] if isinstance(text, str) else text
 
 
 def _plain(player: Player, part: Part) -> Fields:
@@ -392,7 +406,7 @@ def do_join(given: Fields) -> Fields:
     raw, party = given["spec"].encode(), given["party"]
     spec, session = SessionSpec.decode(raw), session_id(raw)
     seal = Seal(session, party, seed_of(given), no_entropy)
-    value = np.array(0, dtype=np.uint64) if party in spec.inputs else None
+    value = np.zeros(spec.shape or (), dtype=np.uint64) if party in spec.inputs else None
     machine = Session(spec, session, party, seed_of(given), value, seal.unseal)
     (letter,) = machine.join(seal.public_key, spec.created)
     assert letter.step == Step.JOIN

@@ -231,7 +231,7 @@ def correlate(
     return Correlated(letters, sender_share, receiver_share, made, chosen_next)
 
 
-# -- §4.10 what our nodes derive ------------------------------------------------------------------
+# -- §4.11 what our nodes derive ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def spec(**changes: Any) -> dict[str, Any]:
     """The spec's fields in their order, some of them changed."""
     fields: dict[str, Any] = {
         "version": 1,
-        "function": {"lower": "-1000.00", "upper": "1000.00", "decimals": 2, "name": "sum"},
+        "function": {"name": "sum", "lower": "-1000.00", "upper": "1000.00", "decimals": 2, "length": None},
+        "noise": None,
         "input": "raise",
         "coordinator": "coordinator",
         "members": {party: b64(reference.public_identity(identity(party))) for party in PARTIES},
@@ -297,7 +298,8 @@ def vectors() -> list[dict[str, Any]]:
                     "view": view().hex(),
                     "party": party,
                     "inputs": list(inputs),
-                    "output": str(output(party, inputs)[0]),
+                    "output": [str(output(party, inputs)[0])],
+                    "scalar": True,
                 },
                 "expect": {
                     "opening": opening(party, inputs).hex(),

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
-from party_node.config import Policy
+from party_node import anchor
+from party_node.config import InputSource, Policy
 from party_node.journal import SETUPS_KEPT
+from party_node.ledger import Entry, Event
 from party_node.node import SETUP_LIFE
 from protocol.correlation import base_ot
 from protocol.correlation.pair import COLUMNS, CORRECTION, POINTS
+from protocol.dp import polya
+from protocol.dp.epsilon import LARGEST, NANO
+from protocol.dp.noise import Noise, Relation
+from protocol.dp.randomised_response import NANO_LN_3
 from protocol.functionalities import CATALOGUE
+from protocol.functionalities.histogram import Histogram
+from protocol.functionalities.poll import Poll
 from protocol.letters import MOST_PARTS, Header, Slot
 from protocol.mailbox import STATEMENTS
 from protocol.messages import (
@@ -106,7 +118,7 @@ def test_the_refusal_codes_are_all_named() -> None:
 
 
 def test_every_statement_has_the_fields_of_the_code_in_their_order() -> None:
-    kinds: dict[str, type[BaseModel]] = {"spec": SessionSpec}
+    kinds: dict[str, type[BaseModel]] = {"spec": SessionSpec, "noise": Noise}
     kinds |= {str(step): kind for step, kind in STATEMENTS.items()}
     kinds |= {"request": Request}
     documented = _documented("4.3 Statements")
@@ -131,7 +143,87 @@ def test_every_function_has_the_fields_of_the_code_in_their_order() -> None:
 
 
 def test_the_table_of_answers_names_every_function() -> None:
-    assert first_cells(section("7. Numbers")) == list(CATALOGUE)
+    tables = section("7. Numbers").split("|---|---|")
+    assert first_cells(tables[1].split("\n\n")[0]) == list(CATALOGUE)
+
+
+def test_the_table_of_sensitivities_is_the_codes() -> None:
+    (rows,) = re.findall(r"\| Function \| Δ, replace-one .*\n((?:\|.*\n)+)", section("7. Numbers"))
+    documented = {name: row for row in rows.splitlines() for name in code_names(row.split("|")[1])}
+    taking = {name: _sensitivities(name) for name in CATALOGUE if name != "poll"}
+    assert list(documented) == list(taking)
+    for name, (replace_one, add_remove) in taking.items():
+        cells = documented[name].split("|")[2:4]
+        if name in ("sum", "average"):
+            assert cells == [" (upper − lower)·10^d·length ", " the same "]
+            assert replace_one == add_remove == 20 * 100 * 3
+        else:
+            assert [int(cell.split(":")[0]) for cell in cells] == [replace_one, add_remove]
+
+
+_RANGE = {"lower": Decimal(-10), "upper": Decimal(10), "decimals": 2, "length": 3}
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "sum": _RANGE,
+    "average": _RANGE,
+    "histogram": {"bins": 5},
+    "referendum": {"threshold": "1/2"},
+}
+
+
+def _sensitivities(name: str) -> tuple[int, int]:
+    function = CATALOGUE[name](**_PARAMETERS[name])
+    return function.sensitivity(Relation.REPLACE_ONE), function.sensitivity(Relation.ADD_REMOVE)
+
+
+def test_a_poll_takes_no_noise_and_costs_what_is_written() -> None:
+    with pytest.raises(ValueError, match="takes no"):
+        Poll().sensitivity(Relation.REPLACE_ONE)
+    grouped = f"{NANO_LN_3:,}".replace(",", " ")
+    assert f"ε = ln 3,\ncounted as {grouped} nano-ε" in section("7. Numbers")
+    assert f"a poll's {grouped}" in section("6. Delivery, crashes, forgetting")
+
+
+def test_what_is_said_of_noise_is_the_codes() -> None:
+    statements, noise = section("4.3 Statements"), section("4.10 Noise")
+    assert f"ε in nano-ε: 1 to 2^{(LARGEST + 1).bit_length() - 1} − 1 |" in statements
+    assert f"a = ε/Δ = epsilon / (10^{len(str(NANO)) - 1} · sensitivity), exactly" in noise
+    (relations,) = re.findall(r"^\| `noise\.relation` .*$", statements, re.MULTILINE)
+    assert re.findall(r"`([a-z-]+)`", relations) == [str(each) for each in Relation]
+    (mechanism,) = re.findall(r"^\| `noise\.mechanism` \| string \| `(.*)` \|$", statements, re.MULTILINE)
+    example = Noise(epsilon=NANO, sensitivity=1, relation=Relation.REPLACE_ONE, colluders=1)
+    assert mechanism == example.mechanism
+    assert "B = ⌈(52 + 5R/3) / a⌉" in noise
+    assert [example.tail(compute) for compute in (2, 3, 4)] == [56, 55, 55]  # R = 2, 3/2, 4/3
+    bins = Histogram.model_fields["bins"].metadata
+    assert [each.ge for each in bins if hasattr(each, "ge")] == [2]
+    assert [each.le for each in bins if hasattr(each, "le")] == [2**16]
+    assert "2 to 2^16; an input is the number of its bin" in statements
+
+
+def test_the_events_of_the_ledger_are_all_named() -> None:
+    rows = re.findall(r"\| Event \| Written \|\n\|---\|---\|\n((?:\|.*\n)+)", SPEC)
+    assert [first_cells(each) for each in rows] == [[str(event) for event in Event]]
+    assert f"`{anchor.FILE}`" in section("6. Delivery, crashes, forgetting")
+    assert anchor.START.head == bytes(32)
+    named = "number, session, input, event, nano-ε, time"
+    assert f'digest("ledger", head_i−1, {named})' in section("6. Delivery, crashes, forgetting")
+    assert list(Entry._fields) == ["number", "session", "input", "event", "nano", "at", "head"]
+
+
+def test_the_rules_of_a_node_have_the_defaults_of_the_code() -> None:
+    rules = section("5.2 What each state does")
+    assert f"`[policy] min_colluders` (by default {Policy().min_colluders})" in rules
+    assert "`[policy] max_epsilon`, if that is set" in rules
+    assert Policy().max_epsilon is None
+    assert "no limit if it is not set" in rules
+    assert InputSource(value="1").epsilon is None
+
+
+def test_the_sampler_of_the_annex_is_the_codes() -> None:
+    annex = section("Annex A. Our sampler")
+    assert f"2^{polya._TOGETHER.bit_length() - 1} together" in annex
+    assert "Q is the least i with a·2^i ≥ 64, but 63 at most" in annex
+    assert [polya._Geometric(Fraction(1, 2**each))._places for each in (0, 50, 60)] == [6, 56, 63]
 
 
 def test_the_limits_are_the_codes() -> None:

@@ -25,7 +25,7 @@ from protocol.sealed import Outgoing
 from protocol.secret import Seed
 from protocol.spec import SessionSpec, session_id
 from protocol.transcript import digest, pack
-from tests.vectors import generate, operations, recording
+from tests.vectors import generate, operations, operations_noise, recording
 from tests.vectors.operations import named, no_entropy, shown
 
 HERE = Path(__file__).parent
@@ -87,14 +87,6 @@ def do_encode(given: Fields) -> Fields:
     fields = {key: given[key] for key in ("lower", "upper", "decimals")}
     function = CATALOGUE["sum"].model_validate_json(json.dumps(fields))
     return {"ring": ring.to_bytes(function.encode(exact, given["inputs"])).hex()}
-
-
-def do_decode(given: Fields) -> Fields:
-    raw = bytes.fromhex(given["ring"])
-    opened = ring.from_bytes(raw, () if given["scalar"] else (len(raw) // 8,))
-    parameters = {key: given[key] for key in ("decimals", "threshold") if key in given}
-    text = CATALOGUE[given["function"]](**parameters).decode(opened, given["inputs"]).text()
-    return {"text": [text] if isinstance(text, str) else text}
 
 
 def do_spec(given: Fields) -> Fields:
@@ -172,7 +164,7 @@ def do_unseal(given: Fields) -> Fields:
 
 def do_opening(given: Fields) -> Fields:
     view, names = bytes.fromhex(given["view"]), given["inputs"]
-    output = np.array(int(given["output"]), dtype=np.uint64)
+    output = _ring(given["output"], given["scalar"])
     opened = opening.opening(Seed(bytes.fromhex(given["seed"])), view, names, output)
     return {
         "opening": opened.hex(),
@@ -194,7 +186,7 @@ def do_transcript(given: Fields) -> Fields:
     return {"transcript": opening.transcript(view, given["inputs"], commitments).hex()}
 
 
-OPERATIONS = named(globals()) | operations.OPERATIONS
+OPERATIONS = named(globals()) | operations.OPERATIONS | operations_noise.OPERATIONS
 
 
 def _load(pattern: str) -> list[Any]:
