@@ -119,6 +119,6 @@ def _create(directory: Path, inputs: Path) -> None:
     for name in names:
         config = _config(directory, name)
         table = f'[inputs."{demo_private.INPUT}"]\n'
-        budgeted = f'{table}epsilon = "{demo_private.BUDGETS[name]}"\n'
+        budgeted = f'{table}epsilon = "{demo_private.BUDGETS[name]}"\nexact = true\n'
         text = config.read_text().replace(table, budgeted)
         config.write_text(f"keep_sessions = {KEEP_SECONDS}\n{text}")

@@ -131,6 +131,9 @@ class InputSource(_Table):
     epsilon: Epsilon = Field(
         None, description="the most epsilon that all sessions together may spend on this input, in quotes"
     )
+    exact: bool | None = Field(
+        None, description="true or false: whether it may go into answers without noise, whatever epsilon says"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> InputSource:
@@ -151,7 +154,7 @@ class Policy(_Table):
         None, description="the most epsilon that one session may spend on an input of ours, in quotes"
     )
     min_colluders: int = Field(
-        0, ge=0, description="fewest colluding compute parties that noise on our inputs must be made for"
+        1, ge=0, description="fewest colluding compute parties that noise on our inputs must be made for"
     )
 
 

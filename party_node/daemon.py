@@ -66,7 +66,7 @@ class Daemon:
             self.roster,
             self.journal,
             base_topic=config.broker.base_topic,
-            inputs={name: _declared(source, policy) for name, source in sources.items()},
+            inputs={name: declared(source, policy) for name, source in sources.items()},
             min_inputs=policy.min_inputs,
             entropy=os.urandom,
             keep=1000 * config.keep_sessions if isinstance(config, NodeConfig) else 0,
@@ -206,11 +206,15 @@ class Daemon:
         self._timer = asyncio.get_running_loop().call_later(delay, self._guarded, self._on_time)
 
 
-def _declared(source: InputSource, policy: Policy) -> Declared:
+def declared(source: InputSource, policy: Policy) -> Declared:
+    """What the config says of one input, as rules."""
+    # Who limits what noise may cost would not have the same told without any.
+    limited = source.epsilon is not None or policy.max_epsilon is not None
     return Declared(
         source.lower,
         source.upper,
         source.decimals,
+        exact=not limited if source.exact is None else source.exact,
         budget=source.epsilon,
         max_epsilon=policy.max_epsilon,
         min_colluders=policy.min_colluders,

@@ -64,6 +64,7 @@ class Declared:
     lower: Decimal | None = None
     upper: Decimal | None = None
     decimals: int | None = None
+    exact: bool = True  # whether it may go into answers without noise
     budget: int | None = None  # ε of all sessions together
     max_epsilon: int | None = None  # ε of one session
     min_colluders: int = 0  # against how many compute parties the noise of others must suffice
@@ -120,6 +121,13 @@ def _refuse_input(spec: SessionSpec, limits: Limits) -> Refusal | None:
 def _refuse_privacy(spec: SessionSpec, declared: Declared) -> Refusal | None:
     """An answer that tells more than this node lets one session tell."""
     nano, most = spec.epsilon, declared.max_epsilon
+    if nano is None and not declared.exact:
+        return Refusal(
+            RefusalCode.POLICY,
+            f"an exact answer over {spec.input}, expected one with epsilon",
+            "what noise hides, an exact answer tells; "
+            f"exact = true under [inputs.{spec.input}] in this node's config allows both",
+        )
     if nano is not None and most is not None and nano > most:
         return Refusal(
             RefusalCode.POLICY,

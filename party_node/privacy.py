@@ -11,7 +11,6 @@ from protocol.dp import accuracy, epsilon
 from protocol.dp.noise import Noise, Relation
 from protocol.encoding import from_units
 from protocol.functionalities import Functionality
-from protocol.functionalities.poll import Poll
 from protocol.spec import SessionSpec
 
 DIGITS = 3  # significant ones that are shown of a deviation, and all before the point
@@ -24,7 +23,8 @@ class PrivacyView(TypedDict):
     mechanism: str
     relation: str
     sensitivity: NotRequired[str]  # Δ, on the scale of what is summed
-    epsilon: str
+    epsilon: str  # under that relation,
+    cost: str  # and what each input pays for it in the ledger, which counts under replace-one
     colluders: int  # compute parties that may pool all they have and still see no more than ε allows,
     compute: int  # and how many compute parties there are
     deviation: str  # standard deviation of the noise in the answer, of each number of it
@@ -33,12 +33,17 @@ class PrivacyView(TypedDict):
 
 def view(spec: SessionSpec, inputs: int) -> PrivacyView | None:
     """A session's noise in an answer over so many inputs; None if the answer is exact."""
-    if spec.noise is not None:
-        return _discrete_laplace(spec.function, spec.noise, len(spec.compute), inputs)
-    return _randomised_response(len(spec.compute), inputs) if isinstance(spec.function, Poll) else None
+    if spec.epsilon is None:
+        return None
+    cost, compute = epsilon.text(spec.epsilon), len(spec.compute)
+    if spec.noise is None:
+        return _randomised_response(cost, compute, inputs)
+    return _discrete_laplace(spec.function, spec.noise, cost, compute, inputs)
 
 
-def _discrete_laplace(function: Functionality, noise: Noise, compute: int, inputs: int) -> PrivacyView:
+def _discrete_laplace(
+    function: Functionality, noise: Noise, cost: str, compute: int, inputs: int
+) -> PrivacyView:
     """So many compute parties add it to what so many inputs amount to."""
     dealt = compute, noise.parts(compute), noise.rate
     unit = function.unit(inputs)
@@ -48,6 +53,7 @@ def _discrete_laplace(function: Functionality, noise: Noise, compute: int, input
         "relation": str(noise.relation),
         "sensitivity": _plain(sensitivity),
         "epsilon": epsilon.text(noise.epsilon),
+        "cost": cost,
         "colluders": noise.colluders,
         "compute": compute,
         "deviation": _figure(Fraction(accuracy.deviation(*dealt)) * unit, ROUND_HALF_EVEN),
@@ -55,12 +61,13 @@ def _discrete_laplace(function: Functionality, noise: Noise, compute: int, input
     }
 
 
-def _randomised_response(compute: int, inputs: int) -> PrivacyView:
+def _randomised_response(cost: str, compute: int, inputs: int) -> PrivacyView:
     """Each respondent's own coins; the estimate's deviation is √(3/(4n)), whatever the truth."""
     return {
         "mechanism": "randomised-response",
         "relation": str(Relation.REPLACE_ONE),
         "epsilon": "ln 3",
+        "cost": cost,
         "colluders": compute,
         "compute": compute,
         "deviation": _figure(Fraction(sqrt(3 / (4 * inputs))), ROUND_HALF_EVEN),
@@ -69,7 +76,8 @@ def _randomised_response(compute: int, inputs: int) -> PrivacyView:
 
 def line(found: PrivacyView, function: str) -> str:
     """Discrete Laplace noise in one line."""
-    promise = f"Δ {found['sensitivity']}, ε {found['epsilon']} ({found['relation']})"
+    dear = "" if found["cost"] == found["epsilon"] else f", for which each input pays {found['cost']}"
+    promise = f"Δ {found['sensitivity']}, ε {found['epsilon']} ({found['relation']}){dear}"
     whom = f"against {found['colluders']} of {found['compute']} colluding"
     return f"noise{place(function)}: discrete Laplace, {promise}, {whom}; {spread(found, function)}"
 

@@ -104,8 +104,9 @@ def clamped(value: Exact, *, decimals: int, lowest: int, highest: int) -> Ring:
         factor = np.int64(10 ** (value.scale - decimals))
         quotient, rest = np.divmod(value.units, factor)
         units = np.asarray(quotient + (rest >= factor - rest), dtype=np.int64)  # 2·rest might overflow
-    else:  # what would overflow lies beyond the bounds, and ends up at one
-        units, _ = _rescale(value, decimals)
+    else:
+        units, overflow = _rescale(value, decimals)
+        units[overflow] = np.where(value.units[overflow] < 0, -ring.LARGEST, ring.LARGEST)
     return np.asarray(ring.from_signed(np.asarray(np.clip(units, lowest, highest))))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from protocol.dp.noise import Noise
+from protocol.dp.noise import Noise, Relation
 from protocol.functionalities import Boolean, Function
 from protocol.messages import Statement
 from protocol.names import Name
@@ -82,10 +82,17 @@ class SessionSpec(Statement):
         """Of every input; None where any will do.  Δ is over the whole tuple, so with noise it is fixed."""
         return () if self.function.shape is None and self.noise is not None else self.function.shape
 
-    @property
+    @cached_property
     def epsilon(self) -> int | None:
-        """nano-ε that a session costs each input; None if the answer is exact."""
-        return self.function.local_epsilon if self.noise is None else self.noise.epsilon
+        """nano-ε that a session costs each input; None if the answer is exact.
+
+        Costs add up only under one relation.  Ours is replace-one, since members are public: noise for a
+        smaller Δ, that of another relation, costs as much more.
+        """
+        if self.noise is None:
+            return self.function.local_epsilon
+        replaced = self.function.sensitivity(Relation.REPLACE_ONE)
+        return -(-self.noise.epsilon * replaced // self.function.sensitivity(self.noise.relation))
 
     @cached_property
     def noise_width(self) -> int:

@@ -49,6 +49,13 @@ def test_two_inputs_are_never_further_apart_than_the_sensitivity(
     assert int(np.abs(encoded[0] - encoded[1]).sum()) <= function.sensitivity(Relation.REPLACE_ONE)
 
 
+def test_what_does_not_fit_the_ring_goes_to_the_bound_on_its_side() -> None:
+    function = Sum(lower=Decimal("-9.2"), upper=Decimal("9.2"), decimals=18)
+    for whole, bound in [(10, 92 * 10**17), (-10, -92 * 10**17), (2**63 - 1, 92 * 10**17), (9, 9 * 10**18)]:
+        assert int(ring.to_signed(function.encode(exact(whole), 1, clamp=True))) == bound
+        assert ring.to_signed(function.encode(exact([whole, 0]), 1, clamp=True)).tolist() == [bound, 0]
+
+
 def test_the_sensitivity_is_reached_and_so_not_larger_than_it_must_be() -> None:
     function = Sum(lower=Decimal("-1.5"), upper=Decimal("2.5"), decimals=3, length=3)
     ends = [function.encode(exact([each] * 3), 5, clamp=True) for each in (-(2**63), 2**63 - 1)]

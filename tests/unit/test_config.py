@@ -139,10 +139,11 @@ def test_epsilon_is_written_as_a_decimal_and_counted_in_nanos(party: Path) -> No
     assert config.inputs["raise"].epsilon == 3_000_000_000
 
 
-def test_epsilon_has_no_limit_and_colluders_no_floor_unless_they_are_said(party: Path) -> None:
+def test_epsilon_has_no_limit_unless_it_is_said_and_no_party_alone_may_see_more(party: Path) -> None:
     config = load_node(party)
-    assert (config.policy.max_epsilon, config.policy.min_colluders) == (None, 0)
+    assert (config.policy.max_epsilon, config.policy.min_colluders) == (None, 1)
     assert config.inputs["raise"].epsilon is None
+    assert config.inputs["raise"].exact is None
 
 
 def test_epsilon_can_stand_in_a_variable(party: Path, monkeypatch: pytest.MonkeyPatch) -> None:

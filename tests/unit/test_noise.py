@@ -98,6 +98,19 @@ def test_the_sensitivity_of_each_function(function: Functionality, replace_one: 
     assert function.sensitivity(Relation.ADD_REMOVE) == add_remove
 
 
+def test_what_is_paid_is_counted_under_replace_one_whatever_the_session_promises() -> None:
+    bins = Histogram(bins=3)
+    for function, relation, cost in [
+        (BOUNDED, Relation.ADD_REMOVE, epsilon.NANO),
+        (bins, Relation.REPLACE_ONE, epsilon.NANO),
+        (bins, Relation.ADD_REMOVE, 2 * epsilon.NANO),
+    ]:
+        stated = noise(function, relation=relation, sensitivity=function.sensitivity(relation))
+        assert make_spec(function, noise=stated).epsilon == cost
+    assert make_spec(Poll()).epsilon == 1_098_612_289
+    assert make_spec(BOUNDED).epsilon is None
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [

@@ -300,6 +300,14 @@ def test_noise_against_fewer_colluders_than_this_node_assumes_is_refused(least: 
     assert policy.refuse(noisy(colluders=least), "alice", ROSTER, limits) is None
 
 
+def test_an_exact_session_does_not_get_round_a_limit_on_epsilon() -> None:
+    found = refusal(make_spec(), limits=ruled(exact=False, budget=NANO))
+    assert found == (RefusalCode.POLICY, "an exact answer over raise, expected one with epsilon")
+    for spec in (noisy(), make_spec(Poll())):
+        assert policy.refuse(spec, "alice", ROSTER, ruled(exact=False)) is None
+    assert policy.refuse(make_spec(), "alice", ROSTER, ruled(exact=True, budget=NANO)) is None
+
+
 def test_exact_answers_and_randomised_ones_have_no_colluders_to_count() -> None:
     for spec in (make_spec(), make_spec(Poll())):
         assert policy.refuse(spec, "alice", ROSTER, ruled(min_colluders=2)) is None

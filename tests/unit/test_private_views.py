@@ -71,6 +71,7 @@ def test_an_average_says_mechanism_delta_epsilon_relation_bound_and_how_far_it_m
         "relation": "replace-one",
         "sensitivity": "10000",
         "epsilon": "0.5",
+        "cost": "0.5",
         "colluders": 3,
         "compute": 4,
         "deviation": "14142",  # √(4 · 2) · 10000/0.5 on the sum, and a quarter of that
@@ -94,6 +95,13 @@ def test_delta_is_shown_on_the_scale_of_what_is_summed(
     function: Functionality, relation: Relation, delta: str
 ) -> None:
     assert found(noised(function, relation=relation))["sensitivity"] == delta
+
+
+def test_a_promise_that_costs_more_than_its_epsilon_says_so() -> None:
+    dear = found(noised(Histogram(bins=5), relation=Relation.ADD_REMOVE))
+    assert (dear["epsilon"], dear["cost"]) == ("0.5", "1")
+    assert "ε 0.5 (add-remove), for which each input pays 1" in privacy.line(dear, "histogram")
+    assert "pays" not in privacy.line(found(noised(Histogram(bins=5))), "histogram")
 
 
 def test_the_figures_are_the_answers_and_not_the_sums() -> None:
@@ -145,6 +153,7 @@ def test_a_polls_respondents_pay_ln_3_whoever_colludes() -> None:
         "mechanism": "randomised-response",
         "relation": "replace-one",
         "epsilon": "ln 3",
+        "cost": "1.098612289",
         "colluders": 4,
         "compute": 4,
         "deviation": "0.433",

@@ -11,6 +11,8 @@ import numpy as np
 
 from party_node import inputs
 from party_node.config import InputSource
+from party_node.policy import Declared, Limits, refuse
+from party_node.roster import Roster
 from protocol import ring
 from protocol.bits import Bits
 from protocol.counting import own_noise, reaches_noised
@@ -47,6 +49,14 @@ def do_tail(given: Fields) -> Fields:
 def do_width(given: Fields) -> Fields:
     spec = SessionSpec.decode(given["bytes"].encode())
     return {"width": spec.noise_width, "triples": spec.triples}
+
+
+def do_refusal(given: Fields) -> Fields:
+    """Everybody in the spec is in the roster, and the node has the input and no rules of its own."""
+    spec = SessionSpec.decode(given["bytes"].encode())
+    limits = Limits({spec.input: Declared()}, min_inputs=1)
+    refusal = refuse(spec, given["me"], Roster(spec.members, {}), limits)
+    return {"code": None if refusal is None else str(refusal.code)}
 
 
 def do_noise_share(given: Fields) -> Fields:

@@ -21,6 +21,7 @@ def vectors() -> list[Vector]:
         *(_sensitivity(*each) for each in FUNCTIONS),
         *(_tail(*each) for each in PARAMETERS),
         *_widths(),
+        *_refusals(),
         *(_share(*each) for each in SHARES),
         *(_answer(number, truth) for number in range(4) for truth in (0, 1)),
     ]
@@ -99,6 +100,33 @@ def _width(name: str, spec: Vector) -> Vector:
         "kind": "width",
         "given": {"bytes": reference.canonical(spec).decode()},
         "expect": {"width": m, "triples": triples},
+    }
+
+
+def _refusals() -> list[Vector]:
+    """Noise for another Δ than the function has is too little, or none that anybody asked for."""
+    bins: Vector = {"name": "histogram", "bins": 3}
+    cases: list[tuple[Vector, int, str, str | None]] = [
+        (SALARY, 1_000_000, "replace-one", None),
+        (SALARY, 999_999, "replace-one", "spec"),
+        (SALARY, 1_000_001, "replace-one", "spec"),
+        (SALARY | {"length": 3}, 1_000_000, "replace-one", "spec"),
+        (bins, 2, "replace-one", None),
+        (bins, 1, "replace-one", "spec"),
+        (bins, 1, "add-remove", None),
+        (NOISED.fields["function"], 2, "replace-one", "spec"),
+    ]
+    return [_refusal(*each) for each in cases]
+
+
+def _refusal(function: Vector, sensitivity: int, relation: str, code: str | None) -> Vector:
+    changed = NOISED.fields["noise"] | {"sensitivity": sensitivity, "relation": relation}
+    spec = NOISED.fields | {"function": function, "noise": changed}
+    return {
+        "name": f"Δ = {sensitivity} under {relation} for {reference.canonical(function).decode()}",
+        "kind": "refusal",
+        "given": {"bytes": reference.canonical(spec).decode(), "me": "bob"},
+        "expect": {"code": code},
     }
 
 
