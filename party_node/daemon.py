@@ -142,9 +142,10 @@ class Daemon:
         try:
             event()
         except BaseException as error:
-            if self._failure is None or self._failure.done():
+            if self._failure is None:
                 raise
-            self._failure.set_exception(error)
+            if not self._failure.done():  # else we are about to end, for the first reason
+                self._failure.set_exception(error)
 
     def step(self) -> None:
         """Load wanted inputs, make durable what happened, publish, and set the clock."""

@@ -2,7 +2,7 @@
 
 Each of the k compute parties adds Polya(r, α) − Polya(r, α) with r = 1/(k − c) and α = e^(−ε/Δ).  Whoever
 takes off the shares of c of them is left with a discrete Laplace variable, so what is opened is ε-DP even
-for those c [Ács, Castelluccia, IH 2011, §4; Goryczka, Xiong, TDSC 2015, §4].  "Computationally" so
+for those c [Ács, Castelluccia, IH 2011; Goryczka, Xiong, TDSC 2015].  "Computationally" so
 [Mironov et al., CRYPTO 2009]: shares and noise come from a PRG.
 """
 

@@ -2,7 +2,7 @@
 
 Polya(r, α), α = e^−a, has P(x) = Γ(x + r) / (x! Γ(r)) · α^x · (1 − α)^r, and r = 1/parts here: `parts` of
 them add up to a geometric variable, and their differences to a discrete Laplace one [Ács, Castelluccia,
-*I have a DREAM!*, IH 2011, §4; Goryczka, Xiong, TDSC 2015, §4].  `rate` is a, an exact fraction.  Values are
+*I have a DREAM!*, IH 2011; Goryczka, Xiong, TDSC 2015].  `rate` is a, an exact fraction.  Values are
 elements of the ring: a sum of noise wraps as the sum of inputs does.
 
 Everything rests on the binary digits of a geometric variable G, P(G ≥ x) = α^x.  They are independent, and
