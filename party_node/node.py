@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from party_node import policy
 from party_node.active import ActiveSession
+from party_node.budget import Budget
 from party_node.journal import Journal, LostError, SessionRow
 from party_node.policy import Declared
 from party_node.post import Post, Publication, check_signature
+from party_node.remains import SETUP_LIFE, Remains
 from party_node.roster import Roster
 from protocol.encoding import Exact
-from protocol.errors import InputError, LocalProtocolError, SpecError
+from protocol.errors import InputError, SpecError
 from protocol.letters import ALL, COMPUTE, Part, parse
 from protocol.messages import MalformedError, RefusalCode, Request, Step
 from protocol.ring import Ring
@@ -32,9 +34,7 @@ from protocol.spec import SessionSpec, session_id
 from protocol.states import Outcome
 
 MOST_WAITING = 256  # parts kept for a session whose input is still being read; more are asked for again
-SCRUB_AFTER = 1_000  # milliseconds; not at once, because it costs two more waits for the disk
 MOST_ANSWERED = 10_000  # entries of a table that only saves work
-SETUP_LIFE = 7 * 24 * 3600 * 1000  # milliseconds for which a setup is kept for a next session
 ANSWER_PAUSE = 100  # milliseconds between two answers to the same peer about the same session
 
 log = structlog.get_logger("node")
@@ -75,16 +75,13 @@ class Node:
         self._roster, self._journal, self._entropy = roster, journal, entropy
         self._post = Post(me, key, base_topic)
         self._limits = policy.Limits(inputs, min_inputs)
-        self._keep, self._observe = keep, observe
+        self._budget = Budget(me, journal, inputs)
+        self._remains = Remains(journal, self._post, keep)
+        self._observe = observe
         self._active: dict[str, ActiveSession] = {}
         self._pending: dict[str, Pending] = {}
-        self._sweeps: dict[str, int] = {}  # ended session → when its remains are deleted
-        self._next_sweep: int | None = None
-        self._cleared: set[str] = set()  # swept sessions whose letters were just taken off the broker
         self._answered: dict[tuple[str, str], int] = {}
         self._out: list[Publication] = []
-        self._drop_at = 0  # when setups that are too old are deleted
-        self._scrub_at: int | None = None  # when deleted secrets leave the write-ahead log too
         self._ended = False  # a session has ended, or been swept, since the last commit
 
     # -- for the caller ------------------------------------------------------------------------------
@@ -93,19 +90,19 @@ class Node:
         """Take up every session that the journal holds unfinished, or only the one named."""
         if only is None:
             self._journal.tidy()
-            self._scrub_at = now
+            self._remains.scrub(now)
             if flaw := self._journal.ledger.flaw():
                 log.error("ledger not trusted", problem=flaw.message, hint=flaw.hint)
         for row in self._journal.sessions():
             if row.ended is None and row.seed is not None and only in (None, row.id):
                 self._resume(row, row.seed, now)
         for row in self._journal.unswept():
-            self._sweep_later(row.id, self._spec(row), row.ended or now)
+            self._remains.over(row.id, self._spec(row), row.ended or now)
 
     def _resume(self, row: SessionRow, seed: Seed, now: int) -> None:
         spec = self._spec(row)
         try:
-            self._keep_from_sharing(row.id, spec)
+            self._budget.keep_from_sharing(row.id, spec)
             value, setups = self._journal.value(row.id), self._journal.setups_of(row.id, spec.members)
         except LostError as error:
             active = self._activate(row.id, spec, seed, None, {})
@@ -116,13 +113,6 @@ class Node:
             self._draw(active)
             log.info("session resumed", session=row.id[:8], state=str(active.machine.state))
         self._settle(active, now)
-
-    def _keep_from_sharing(self, session: str, spec: SessionSpec) -> None:
-        """LostError where shares would cost ε that a damaged ledger cannot say is left."""
-        if spec.epsilon is None or self.me not in spec.inputs or self._journal.ledger.flaw() is None:
-            return
-        if not any(sent.step == Step.SHARE for sent in self._journal.outbox(session)):
-            raise LostError(f"the ledger of {self.me} is damaged, and none of its shares has been sent")
 
     def handle(self, topic: str, payload: bytes, now: int) -> None:
         """Take in one payload from the broker.  Whatever it holds, it can only be used or dropped."""
@@ -163,7 +153,7 @@ class Node:
             refusal = policy.Refusal(RefusalCode.INPUT, error.message, error.hint)
             self._refuse(session, pending.spec, pending.announce, refusal, now)
             return
-        if lacking := self._reserve(session, pending.spec, now):
+        if lacking := self._budget.reserve(session, pending.spec, now):
             self._refuse(session, pending.spec, pending.announce, lacking, now)
             return
         self._join(session, pending.spec, pending.announce, encoded, now)
@@ -221,7 +211,7 @@ class Node:
     def deadline(self) -> int | None:
         """When `tick` is due, in Unix milliseconds."""
         dues = [active.deadline for active in self._active.values()]
-        dues += [self._scrub_at, self._next_sweep]
+        dues.append(self._remains.deadline)
         return min((due for due in dues if due is not None), default=None)
 
     def tick(self, now: int) -> None:
@@ -230,17 +220,9 @@ class Node:
             if active.deadline is not None and active.deadline <= now:
                 active.tick(now)
                 self._settle(active, now)
-        if self._next_sweep is not None and self._next_sweep <= now:
-            for session in [session for session, due in self._sweeps.items() if due <= now]:
-                self._sweep(session, now)
-            self._next_sweep = min(self._sweeps.values(), default=None)
-            self._scrub_at = now
-        if self._drop_at <= now:  # the daemon calls at least hourly
-            self._drop_at = now + SETUP_LIFE // 100
-            self._journal.drop_setups(now - SETUP_LIFE)
-            self._ended, self._scrub_at = True, now + SCRUB_AFTER
-        if self._scrub_at is not None and self._scrub_at <= now:
-            self._scrub_at = None if self._journal.scrub() else now + SCRUB_AFTER
+        if (left := self._remains.tick(now)) is not None:
+            self._out += left
+            self._ended = True
 
     def commit(self) -> list[Publication]:
         """Make durable what happened, and hand out what may now be published.
@@ -302,7 +284,7 @@ class Node:
         spec = policy.believe(part, self._roster, now)
         if self.me not in spec.members:
             return
-        refusal = policy.refuse(spec, self.me, self._roster, self._limits) or self._refuse_cost(spec)
+        refusal = policy.refuse(spec, self.me, self._roster, self._limits) or self._budget.refuse(spec)
         if refusal is not None:
             self._refuse(session, spec, payload, refusal, now)
         elif self.me in spec.inputs:
@@ -337,8 +319,7 @@ class Node:
         self._resend(row, peer, steps)
 
     def _resend(self, row: SessionRow, peer: str, steps: Sequence[str]) -> None:
-        # What has just been taken off the broker must not be left there again.
-        retain = row.retained and row.id not in self._cleared
+        retain = row.retained and not self._remains.cleared(row.id)
         for sent in self._journal.outbox(row.id):
             if not sent.payload or sent.step not in steps:
                 continue
@@ -364,26 +345,6 @@ class Node:
         )
         self._active[session] = active
         return active
-
-    def _refuse_cost(self, spec: SessionSpec) -> policy.Refusal | None:
-        """Why we take no part in a session that costs ε, as things stand; see `_reserve`."""
-        ledger = self._journal.ledger
-        if spec.epsilon is None:
-            return None
-        if flaw := ledger.flaw():
-            return policy.Refusal(RefusalCode.POLICY, flaw.message, flaw.hint)
-        if self.me not in spec.inputs:
-            return None
-        budget = self._limits.inputs[spec.input].budget
-        return policy.refuse_cost(spec.input, spec.epsilon, ledger.account(spec.input), budget)
-
-    def _reserve(self, session: str, spec: SessionSpec, now: int) -> policy.Refusal | None:
-        """Set aside what the session costs our input; or why not, for others may have come first."""
-        if spec.epsilon is None:
-            return None
-        budget = self._limits.inputs[spec.input].budget
-        done = self._journal.ledger.reserve(session, spec.input, spec.epsilon, budget, now)
-        return None if done else self._refuse_cost(spec)
 
     def _join(self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int) -> None:
         seed = Seed(self._entropy(SEED_BYTES))
@@ -430,43 +391,15 @@ class Node:
                 self._journal.state(active.id, machine.state)
             return
         self._journal.end(active.id, machine.outcome, now)
-        if active.spec.epsilon is not None:
-            self._journal.ledger.release(active.id, now)
+        self._budget.release(active.id, active.spec, now)
         self._ended = True
         ending = machine.outcome.ending
         if ending is not None and ending.culprit is not None and ending.reported_by is None:
             self._journal.distrust(active.spec.members[ending.culprit])
-        if not self._keep:
-            self._journal.forget_secrets(active.id)
-            self._scrub_at = now + SCRUB_AFTER
+        self._remains.forget_secrets(active.id, now)
+        self._remains.over(active.id, active.spec, now)
         del self._active[active.id]
-        self._sweep_later(active.id, active.spec, now)
         _log_ending(machine)
-
-    def _sweep_later(self, session: str, spec: SessionSpec, ended: int) -> None:
-        """Until the session's time is up, peers may still ask for our letters."""
-        self._sweep_at(session, max(spec.close_by, ended + self._keep))
-
-    def _sweep_at(self, session: str, due: int) -> None:
-        self._sweeps[session] = due
-        self._next_sweep = due if self._next_sweep is None else min(due, self._next_sweep)
-
-    def _sweep(self, session: str, now: int) -> None:
-        del self._sweeps[session]
-        row = self._journal.session(session)
-        if row is None:
-            raise LocalProtocolError("sweeping a session that the journal does not know")
-        if row.retained and session not in self._cleared:
-            # Were the outbox deleted in this commit, a kill would leave the letters with the broker.
-            self._out.extend(self._post.clearing(session, sent) for sent in self._journal.outbox(session))
-            self._cleared.add(session)
-            self._sweep_at(session, now + SCRUB_AFTER)
-            return
-        self._cleared.discard(session)
-        self._journal.forget_secrets(session)
-        self._journal.forget_outbox(session)
-        self._ended = True
-        self._answered = {key: at for key, at in self._answered.items() if key[0] != session}
 
 
 def _log_ending(machine: Session) -> None:

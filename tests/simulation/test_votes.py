@@ -11,7 +11,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from party_node.journal import SETUPS_KEPT, Journal
-from party_node.node import SETUP_LIFE
+from party_node.remains import SETUP_LIFE
 from protocol.correlation.base_ot import KEY_BYTES
 from protocol.correlation.preparation import Setup
 from protocol.functionalities.referendum import Referendum
