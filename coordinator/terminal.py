@@ -167,9 +167,11 @@ def _noise(spec: SessionSpec) -> list[str]:
         ]
     promise = f"Δ {found['sensitivity']}, ε {found['epsilon']} ({_RELATIONS[spec.noise.relation]})"
     each = ", in each number" if spec.shape else ""
+    dear = [] if found["cost"] == found["epsilon"] else [f"                each input pays ε {found['cost']}"]
     return [
         f"noise           discrete Laplace{privacy.place(function)}: {promise}",
         f"                {privacy.spread(found, function)}{each}, if all {len(spec.inputs)} take part",
+        *dear,
         *_colluding(c, k),
     ]
 

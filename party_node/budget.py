@@ -42,6 +42,13 @@ class Budget:
         if not any(sent.step == Step.SHARE for sent in self._journal.outbox(session)):
             raise LostError(f"the ledger of {self._me} is damaged, and none of its shares has been sent")
 
+    def settle(self, now: int) -> None:
+        """As the node starts: take back what could not be released while the ledger was damaged."""
+        for session in self._ledger.reserved():
+            row = self._journal.session(session)
+            if row is not None and row.ended is not None:
+                self._ledger.release(session, now)
+
     def release(self, session: str, spec: SessionSpec, now: int) -> None:
         """The session is over: what was reserved and never spent is there again."""
         if spec.epsilon is not None:

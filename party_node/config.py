@@ -131,7 +131,7 @@ class InputSource(_Table):
     epsilon: Epsilon = Field(
         None, description="the most epsilon that all sessions together may spend on this input, in quotes"
     )
-    exact: bool | None = Field(
+    exact: StrictBool | None = Field(
         None, description="true or false: whether it may go into answers without noise, whatever epsilon says"
     )
 
@@ -153,7 +153,7 @@ class Policy(_Table):
     max_epsilon: Epsilon = Field(
         None, description="the most epsilon that one session may spend on an input of ours, in quotes"
     )
-    min_colluders: int = Field(
+    min_colluders: StrictInt = Field(
         1, ge=0, description="fewest colluding compute parties that noise on our inputs must be made for"
     )
 

@@ -8,6 +8,9 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from party_node.node import Node, Observer
 from party_node.policy import Declared
 from party_node.roster import Roster, load_roster
 from party_node.transport import Transport
+from protocol.dp.polya import UnwantedError
 from protocol.encoding import Exact
 from protocol.errors import ConfigError, InputError
 from protocol.letters import ALL, COMPUTE
@@ -31,6 +35,7 @@ from protocol.sharing import Share
 
 log = structlog.get_logger("node")
 JOURNAL = "journal.sqlite"
+DRAWERS = 2  # threads, so that a short noise passes a long one
 
 
 def now_ms() -> int:
@@ -85,6 +90,9 @@ class Daemon:
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = 0  # when it rings, in Unix milliseconds
         self._readers: set[asyncio.Task[None]] = set()
+        # Inputs are read by other threads: long vectors of noise must not keep them waiting.
+        self._drawers = ThreadPoolExecutor(DRAWERS, thread_name_prefix="noise")
+        self._leaving = False
         self._failure: asyncio.Future[None] | None = None
         self.changed = asyncio.Event()  # set after every step; who waits for something looks again
 
@@ -108,7 +116,9 @@ class Daemon:
             self.node.leave()
             self.step()
         finally:
+            self._leaving = True
             await _stop(task, link, *self._readers)
+            self._drawers.shutdown(wait=False, cancel_futures=True)
             if self._timer is not None:
                 self._timer.cancel()
             self.journal.close()
@@ -150,7 +160,7 @@ class Daemon:
     def step(self) -> None:
         """Load wanted inputs, make durable what happened, publish, and set the clock."""
         while self.node.wanted:
-            session, name = self.node.wanted.pop()
+            session, name = self.node.wanted.pop(0)
             source = self._sources[name]
             if source.value is not None:
                 self.node.loaded(session, self._load(name), now_ms())
@@ -160,7 +170,7 @@ class Daemon:
             self.transport.send(publication.topic, publication.payload, retain=publication.retain)
         # Only now that the join is out: how long drawing takes may tell how large the noise is.
         while self.node.undrawn:
-            self._spawn(self._draw(*self.node.undrawn.pop()))
+            self._spawn(self._draw(*self.node.undrawn.pop(0)))
         if isinstance(self._config, CoordinatorConfig):
             self.journal.commit()  # several commands share a coordinator's journal: never hold its lock
         self._set_timer()
@@ -177,10 +187,15 @@ class Daemon:
         self._guarded(lambda: self.node.loaded(session, value, now_ms()))
         self._guarded(self.step)
 
-    async def _draw(self, session: str, drawing: Callable[[], Share]) -> None:
-        noise = await asyncio.to_thread(drawing)
-        self._guarded(lambda: self.node.drawn(session, noise, now_ms()))
-        self._guarded(self.step)
+    async def _draw(self, session: str, drawing: Callable[..., Share]) -> None:
+        def wanted() -> bool:
+            return not self._leaving and self.node.wants_noise(session)
+
+        with suppress(UnwantedError):
+            loop = asyncio.get_running_loop()
+            noise = await loop.run_in_executor(self._drawers, partial(drawing, wanted=wanted))
+            self._guarded(lambda: self.node.drawn(session, noise, now_ms()))
+            self._guarded(self.step)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -247,6 +247,13 @@ class Ledger:
             sums[event] += nano * count
         return Account(sums[Event.SPENT], sums[Event.RESERVED] - sums[Event.SPENT] - sums[Event.RELEASED])
 
+    def reserved(self) -> list[str]:
+        """The sessions of which nothing has been spent or released yet; none if there is a flaw."""
+        if self.flaw() is not None:
+            return []
+        query = "SELECT session FROM ledger GROUP BY session HAVING count(*) = 1 ORDER BY min(number)"
+        return [session for (session,) in self._db.execute(query)]
+
     def entries(self) -> list[Entry]:
         """All of it, in order."""
         return [Entry(*row) for row in self._db.execute(f"{_SELECT} ORDER BY number")]

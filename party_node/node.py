@@ -24,6 +24,7 @@ from party_node.roster import Roster
 from protocol.encoding import Exact
 from protocol.errors import InputError, SpecError
 from protocol.letters import ALL, COMPUTE, Part, parse
+from protocol.membership import describe
 from protocol.messages import MalformedError, RefusalCode, Request, Step
 from protocol.ring import Ring
 from protocol.rounds import Setups
@@ -35,6 +36,9 @@ from protocol.states import Outcome
 
 MOST_WAITING = 256  # parts kept for a session whose input is still being read; more are asked for again
 MOST_ANSWERED = 10_000  # entries of a table that only saves work
+# Whoever waits for a letter of ours must hear that it will not come.  It cannot ask for that, and we may have
+# said it while there was no link.
+ENDINGS = (Step.REFUSE, Step.ABORT)
 ANSWER_PAUSE = 100  # milliseconds between two answers to the same peer about the same session
 
 log = structlog.get_logger("node")
@@ -70,7 +74,7 @@ class Node:
         self.me = me
         self.dropped: Counter[str] = Counter()  # payloads that were not for us to act on, by reason
         self.wanted: list[tuple[str, str]] = []  # (session, input name): inputs to load, for the caller
-        self.undrawn: list[tuple[str, Callable[[], Share]]] = []  # noise to draw, for the caller
+        self.undrawn: list[tuple[str, Callable[..., Share]]] = []  # noise to draw, for the caller
         self.watched: set[str] = set()  # sessions that `observe` follows
         self._roster, self._journal, self._entropy = roster, journal, entropy
         self._post = Post(me, key, base_topic)
@@ -91,6 +95,7 @@ class Node:
         if only is None:
             self._journal.tidy()
             self._remains.scrub(now)
+            self._budget.settle(now)
             if flaw := self._journal.ledger.flaw():
                 log.error("ledger not trusted", problem=flaw.message, hint=flaw.hint)
         for row in self._journal.sessions():
@@ -143,12 +148,8 @@ class Node:
     def loaded(self, session: str, value: Exact | InputError, now: int) -> None:
         """The answer to an entry of `wanted`."""
         pending = self._pending.pop(session)
-        encoded: Ring | InputError
         try:
-            if isinstance(value, InputError):
-                raise value
-            clamp = pending.spec.epsilon is not None
-            encoded = pending.spec.function.encode(value, len(pending.spec.inputs), clamp=clamp)
+            encoded = _encoded(pending.spec, value)
         except InputError as error:
             refusal = policy.Refusal(RefusalCode.INPUT, error.message, error.hint)
             self._refuse(session, pending.spec, pending.announce, refusal, now)
@@ -159,6 +160,10 @@ class Node:
         self._join(session, pending.spec, pending.announce, encoded, now)
         for topic, payload in pending.waiting:
             self.handle(topic, payload, now)
+
+    def wants_noise(self, session: str) -> bool:
+        """Whether it is worth to go on drawing; may be asked from any thread."""
+        return session in self._active
 
     def drawn(self, session: str, noise: Share, now: int) -> None:
         """The answer to an entry of `undrawn`."""
@@ -321,7 +326,7 @@ class Node:
     def _resend(self, row: SessionRow, peer: str, steps: Sequence[str]) -> None:
         retain = row.retained and not self._remains.cleared(row.id)
         for sent in self._journal.outbox(row.id):
-            if not sent.payload or sent.step not in steps:
+            if not sent.payload or sent.step not in (*steps, *ENDINGS):
                 continue
             if sent.to == peer:
                 self._out.append(self._post.publication(row.id, sent, retain=retain))
@@ -400,6 +405,19 @@ class Node:
         self._remains.over(active.id, active.spec, now)
         del self._active[active.id]
         _log_ending(machine)
+
+
+def _encoded(spec: SessionSpec, value: Exact | InputError) -> Ring:
+    """Our input as it is shared; InputError, which never depends on the value where the session costs ε."""
+    if isinstance(value, InputError):
+        raise value
+    encoded = spec.function.encode(value, len(spec.inputs), clamp=spec.epsilon is not None)
+    if spec.shape not in (None, encoded.shape):
+        raise InputError(
+            f"{value.source}: {describe(encoded.shape)}, the session takes {describe(spec.shape)}",
+            "the session's --length says how many; with noise and without --length it is one number",
+        )
+    return encoded
 
 
 def _log_ending(machine: Session) -> None:

@@ -10,7 +10,6 @@ from typing import NotRequired, TypedDict
 from protocol.dp import accuracy, epsilon
 from protocol.dp.noise import Noise, Relation
 from protocol.encoding import from_units
-from protocol.functionalities import Functionality
 from protocol.spec import SessionSpec
 
 DIGITS = 3  # significant ones that are shown of a deviation, and all before the point
@@ -38,16 +37,16 @@ def view(spec: SessionSpec, inputs: int) -> PrivacyView | None:
     cost, compute = epsilon.text(spec.epsilon), len(spec.compute)
     if spec.noise is None:
         return _randomised_response(cost, compute, inputs)
-    return _discrete_laplace(spec.function, spec.noise, cost, compute, inputs)
+    decimals = spec.function.domain(len(spec.inputs)).decimals  # fewer might not be able to reach a threshold
+    sensitivity = from_units(spec.noise.sensitivity, decimals)
+    return _discrete_laplace(spec.noise, cost, sensitivity, compute, spec.function.unit(inputs))
 
 
 def _discrete_laplace(
-    function: Functionality, noise: Noise, cost: str, compute: int, inputs: int
+    noise: Noise, cost: str, sensitivity: Decimal, compute: int, unit: Fraction
 ) -> PrivacyView:
-    """So many compute parties add it to what so many inputs amount to."""
+    """So many compute parties add it; `unit` is what 1 of it is in the answer."""
     dealt = compute, noise.parts(compute), noise.rate
-    unit = function.unit(inputs)
-    sensitivity = from_units(noise.sensitivity, function.domain(inputs).decimals)
     return {
         "mechanism": noise.mechanism,
         "relation": str(noise.relation),

@@ -112,7 +112,7 @@ def session_lines(found: list[SessionView]) -> list[str]:
     """Sessions for people."""
     if not found:
         return ["no sessions yet"]
-    return [f"{each['session'][:12]}  {each['function']:8}  {_state_line(each)}" for each in found]
+    return [f"{each['session'][:12]}  {each['function']:10}  {_state_line(each)}" for each in found]
 
 
 def result(config: NodeConfig | CoordinatorConfig, prefix: str) -> SessionView:

@@ -131,7 +131,7 @@ def ballot(value: Exact, *, clamp: bool = False) -> Ring:
     size = value.units.size
     if value.units.ndim:
         raise InputError(
-            f"{value.source}: {size} {value.row_word}{'s' * (size != 1)}, a referendum takes one ballot",
+            f"{value.source}: {size} {value.row_word}{'s' * (size != 1)}, a vote takes one ballot",
             f"no list, and one row of a column or query: {_BALLOTS}",
         )
     units, one = int(value.units), 10**value.scale
@@ -139,7 +139,7 @@ def ballot(value: Exact, *, clamp: bool = False) -> Ring:
         return np.array(2 * units >= one, np.uint64)
     if units not in (0, one):
         raise InputError(
-            f"{value.source}: a number other than 1 and 0, a referendum takes a ballot", f"write {_BALLOTS}"
+            f"{value.source}: a number other than 1 and 0, a vote takes a ballot", f"write {_BALLOTS}"
         )
     return np.array(units == one, np.uint64)
 

@@ -137,11 +137,11 @@ class Session:
         return self._take()
 
     @property
-    def drawing(self) -> Callable[[], Share] | None:
+    def drawing(self) -> Callable[..., Share] | None:
         """How to draw our part of the noise, if that is still to be done; takes its time, in any thread.
 
-        It is for the caller to do so at once, but not before the join has left: how long it takes may tell
-        how large the noise is, and nobody waits for it yet.
+        It takes `wanted`, as `Noise.share` does.  It is for the caller to do so at once, but not before the
+        join has left: how long it takes may tell how large the noise is, and nobody waits for it yet.
         """
         noise, shape = self.spec.noise, self.spec.shape
         if noise is None or shape is None or self.over or not self._holding.lacks_noise:

@@ -12,7 +12,7 @@ def parse(epsilon: Decimal) -> int:
     """ε in nano-ε; ValueError unless it is positive and has at most nine decimals."""
     if not epsilon.is_finite() or epsilon <= 0:
         raise ValueError("should be a positive number")
-    if epsilon * NANO > LARGEST:
+    if epsilon.adjusted() > 15 or epsilon * NANO > LARGEST:  # the product of the largest ones overflows
         raise ValueError("is so large that nothing would be protected")
     _, digits, exponent = epsilon.normalize(Context(prec=len(epsilon.as_tuple().digits))).as_tuple()
     if not isinstance(exponent, int) or exponent < -9:

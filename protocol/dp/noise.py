@@ -8,6 +8,7 @@ for those c [Ács, Castelluccia, IH 2011; Goryczka, Xiong, TDSC 2015].  "Computa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from fractions import Fraction
 from typing import Literal
@@ -15,7 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from protocol.dp.epsilon import LARGEST, NANO
-from protocol.dp.polya import noise_share
+from protocol.dp.polya import always, noise_share
 from protocol.messages import Strict
 from protocol.secret import Seed
 from protocol.sharing import Share
@@ -56,6 +57,11 @@ class Noise(Strict):
         bound = Fraction(52 + Fraction(5 * compute, 3 * self.parts(compute)), self.rate)
         return -(-bound.numerator // bound.denominator)
 
-    def share(self, compute: int, shape: tuple[int, ...], seed: Seed) -> Share:
-        """One compute party's noise: one more share to be added to those of the inputs."""
-        return Share(noise_share(self.parts(compute), self.rate, shape, seed))
+    def share(
+        self, compute: int, shape: tuple[int, ...], seed: Seed, wanted: Callable[[], bool] = always
+    ) -> Share:
+        """One compute party's noise: one more share to be added to those of the inputs.
+
+        UnwantedError as soon as it is no longer `wanted`.
+        """
+        return Share(noise_share(self.parts(compute), self.rate, shape, seed, wanted))

@@ -13,6 +13,7 @@ values are, has a constant probability: one for each power of two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
@@ -29,18 +30,30 @@ _TOGETHER = 1 << 12  # variables drawn at a time, so that memory is bounded
 _ONE = np.uint64(1)
 
 
-def noise_share(parts: int, rate: Fraction, shape: tuple[int, ...], seed: Seed) -> Ring:
+class UnwantedError(Exception):
+    """Nobody waits for the noise any more: the drawing was given up."""
+
+
+def always() -> bool:
+    """The noise is wanted, however long it takes."""
+    return True
+
+
+def noise_share(
+    parts: int, rate: Fraction, shape: tuple[int, ...], seed: Seed, wanted: Callable[[], bool] = always
+) -> Ring:
     """uint64[shape], each element Polya(1/parts, e^−rate) − Polya(1/parts, e^−rate) mod 2^64.
 
-    The first variables of all differences come first, then the second ones.
+    The first variables of all differences come first, then the second ones.  UnwantedError as soon as it is
+    no longer `wanted`, which is asked now and then.
     """
     coins, share = Coins(seed), np.empty(shape, dtype=np.uint64)
-    share.reshape(-1)[:] = polya(parts, rate, share.size, coins)
-    share.reshape(-1)[:] -= polya(parts, rate, share.size, coins)
+    share.reshape(-1)[:] = polya(parts, rate, share.size, coins, wanted)
+    share.reshape(-1)[:] -= polya(parts, rate, share.size, coins, wanted)
     return share
 
 
-def polya(parts: int, rate: Fraction, count: int, coins: Coins) -> Ring:
+def polya(parts: int, rate: Fraction, count: int, coins: Coins, wanted: Callable[[], bool] = always) -> Ring:
     """uint64[count]: draws of Polya(1/parts, e^−rate) mod 2^64, 2^12 at a time.
 
     With parts > 1, how long it takes depends on what is drawn: draw it before anybody waits for it.
@@ -50,6 +63,8 @@ def polya(parts: int, rate: Fraction, count: int, coins: Coins) -> Ring:
     variable = _Geometric.of(rate) if parts == 1 else _Thinned.of(parts, rate)
     drawn = np.empty(count, dtype=np.uint64)
     for start in range(0, count, _TOGETHER):
+        if not wanted():
+            raise UnwantedError
         block = drawn[start : start + _TOGETHER]
         block[:] = variable.draw(block.size, coins)
     return drawn

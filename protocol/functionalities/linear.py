@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from protocol import encoding, sharing
+from protocol import encoding
 from protocol.dp.noise import Relation
 from protocol.encoding import MOST_DECIMALS, Exact
 from protocol.functionalities.base import Domain, Functionality
 from protocol.ring import MOST_ELEMENTS, Ring
-from protocol.sharing import INTEGERS, Share
+from protocol.sharing import INTEGERS
 
 
 class Linear(Functionality):
     """Everything between the split and the opening is addition in Z_2^64."""
 
     group = INTEGERS
-
-    def aggregate(self, shares: Iterable[Share], shape: tuple[int, ...]) -> Ring:
-        """A compute party's output share from its input shares."""
-        return sharing.add(shares, shape)
 
 
 def _finite(value: Decimal) -> Decimal:

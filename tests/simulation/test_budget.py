@@ -389,6 +389,39 @@ def test_a_session_that_has_shared_goes_on_with_the_same_bytes_if_the_ledger_is_
     network.close()
 
 
+def test_what_was_reserved_comes_back_once_a_damaged_ledger_is_repaired(tmp_path: Path) -> None:
+    network = colleagues(directory=tmp_path)
+    network.announce(held_back(network, Step.BEGIN))
+    network.run(until=network.now + 200)
+    network.stop("alice")
+    anchor = anchor_of(tmp_path, "alice")
+    right = anchor.read_bytes()
+    anchor.unlink()
+    network.tamper = lambda _to, sent: [sent]
+    network.start("alice")
+    network.run()
+    network.stop("alice")
+    anchor.write_bytes(right)
+    network.start("alice")
+    assert events(network, "alice") == ["reserved", "released"]
+    network.close()
+
+
+def test_the_end_that_was_said_before_there_was_a_link_is_told_to_whoever_asks(tmp_path: Path) -> None:
+    """Or the others would wait, share and pay for a session that is over."""
+    network = colleagues(directory=tmp_path)
+    session = network.announce(held_back(network, Step.BEGIN))
+    network.run(until=network.now + 200)
+    network.stop("alice")
+    anchor_of(tmp_path, "alice").unlink()
+    network.tamper = lambda _to, sent: [sent]
+    network.start("alice")
+    assert not sent_by(network, "alice", Step.ABORT)
+    network.run(until=network.now + 2_000)
+    assert ending(network.outcomes(session)["bob"]).reason is AbortReason.LOST_STATE
+    network.close()
+
+
 def test_an_exact_session_goes_on_beside_a_damaged_ledger(tmp_path: Path) -> None:
     network = colleagues(directory=tmp_path)
     assert_completed(ran(network, private(network)))

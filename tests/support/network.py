@@ -199,7 +199,9 @@ class Network:
             self.journals[name] = Journal(self._path(name))
         self.down.discard(name)
         self.nodes[name] = self.make(name)
+        linked, self.cut = self.cut, self.cut | {name}  # what it says before it has a link is lost
         self._act(name, lambda: self.nodes[name].resume(self.now))
+        self.cut = linked
         self.reconnect(name)
 
     def lose_journal(self, name: str) -> None:
@@ -254,7 +256,7 @@ class Network:
     def _load(self, name: str) -> None:
         node = self.nodes[name]
         while node.wanted:
-            session, wanted = node.wanted.pop()
+            session, wanted = node.wanted.pop(0)
             try:
                 value: Exact | InputError = exact(self.inputs[name][wanted])
             except InputError as error:
@@ -269,7 +271,7 @@ class Network:
             if name not in self.down and self.leaves(name, publication):
                 self.publish(name, publication)
         while node.undrawn:
-            session, drawing = node.undrawn.pop()
+            session, drawing = node.undrawn.pop(0)
             at = self.now + (self.random.randint(0, self.drawing) if self.drawing else 0)
             self.at(at, partial(self._drawn, name, node, session, drawing()))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from protocol import ring
 from protocol.dp.coins import Coins
-from protocol.dp.polya import noise_share, polya
+from protocol.dp.polya import UnwantedError, noise_share, polya
 from protocol.errors import LocalProtocolError
 from protocol.ring import Ring
 from protocol.sharing import reconstruct
@@ -146,3 +146,15 @@ def test_memory_is_bounded_however_many_are_drawn(parts: int, rate: Fraction) ->
     finally:
         tracemalloc.stop()
     assert peak < 2 * drawn.nbytes + 24 * 2**20
+
+
+def test_a_drawing_that_nobody_wants_any_more_is_given_up() -> None:
+    asked: list[int] = []
+
+    def wanted() -> bool:
+        asked.append(1)
+        return len(asked) < 3
+
+    with pytest.raises(UnwantedError):
+        noise_share(1, Fraction(1, 20), (1 << 20,), seed_of("long"), wanted)
+    assert len(asked) == 3

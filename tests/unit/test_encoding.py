@@ -183,7 +183,7 @@ def test_a_number_is_a_ballot_only_if_it_is_exactly_one_or_zero(whole: int, scal
         assert int(encoding.ballot(given_as(whole, scale))) == exactly(whole, scale)
     else:
         message, hint = no_ballot(given_as(whole, scale))
-        assert message == "salaries.csv: a number other than 1 and 0, a referendum takes a ballot"
+        assert message == "salaries.csv: a number other than 1 and 0, a vote takes a ballot"
         assert hint == "write yes or no, true or false, 1 or 0"
 
 
@@ -205,7 +205,7 @@ def test_a_number_beside_one_or_zero_is_no_ballot(whole: int, scale: int) -> Non
 @pytest.mark.parametrize(("rows", "counted"), [([1], "1 row"), ([1, 0], "2 rows"), ([7] * 300, "300 rows")])
 def test_a_vector_is_no_ballot_and_its_length_is_named(rows: list[int], counted: str) -> None:
     message, hint = no_ballot(given_as(rows))
-    assert message == f"salaries.csv: {counted}, a referendum takes one ballot"
+    assert message == f"salaries.csv: {counted}, a vote takes one ballot"
     assert "one row" in hint
 
 

@@ -31,14 +31,16 @@ def exact(whole: int | list[int], scale: int) -> Exact:
 
 
 def evaluate(function: FixedPoint, inputs: list[int | list[int]]) -> Answer:
-    """Encode, split, aggregate, reconstruct, decode, as a session does, among three compute parties."""
+    """Encode, split, add, reconstruct, decode, as a session does, among three compute parties."""
     holders = ("x", "y", "z")
     encoded = [function.encode(exact(each, function.decimals), len(inputs)) for each in inputs]
     splits = [
         sharing.split(each, holders, "y", seed_of(f"input {number}")) for number, each in enumerate(encoded)
     ]
     shape = encoded[0].shape
-    outputs = [function.aggregate((shares[holder] for shares in splits), shape) for holder in holders]
+    outputs = [
+        sharing.add((shares[holder] for shares in splits), shape, function.group) for holder in holders
+    ]
     return function.decode(sharing.reconstruct(outputs, shape), len(inputs))
 
 

@@ -357,7 +357,7 @@ def test_what_is_no_ballot_is_refused_with_its_place(tmp_path: Path, text: str, 
 def test_another_number_is_no_ballot(tmp_path: Path, number: str) -> None:
     for exact in ways_in(tmp_path, number):
         message, hint = complaint(functools.partial(ballot, exact))
-        assert message == f"{exact.source}: a number other than 1 and 0, a referendum takes a ballot"
+        assert message == f"{exact.source}: a number other than 1 and 0, a vote takes a ballot"
         assert hint == "write yes or no, true or false, 1 or 0"
 
 
@@ -383,7 +383,7 @@ def test_a_word_in_a_vector_is_refused_with_its_row(tmp_path: Path, word: str) -
 
 def test_two_rows_are_no_ballot_and_are_counted(tmp_path: Path) -> None:
     message, _ = complaint(lambda: ballot(csv(tmp_path, "pay\n1\n0\n")))
-    assert message == f"{tmp_path / 'staff.csv'}, column pay: 2 rows, a referendum takes one ballot"
+    assert message == f"{tmp_path / 'staff.csv'}, column pay: 2 rows, a vote takes one ballot"
 
 
 def test_a_ballot_shows_its_shape_alone() -> None:

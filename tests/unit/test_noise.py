@@ -72,6 +72,12 @@ def test_an_epsilon_that_is_none_is_refused(text: str) -> None:
         epsilon.parse(Decimal(text))
 
 
+@pytest.mark.parametrize("text", ["1e999999", "1e999991", "9.99e999999"])
+def test_an_epsilon_beyond_what_decimals_can_multiply_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is so large"):
+        epsilon.parse(Decimal(text))
+
+
 @repeatable
 @given(st.integers(-(10**15), 10**15))
 def test_nano_epsilon_is_shown_exactly_and_briefly(nano: int) -> None:

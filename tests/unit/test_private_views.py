@@ -97,6 +97,14 @@ def test_delta_is_shown_on_the_scale_of_what_is_summed(
     assert found(noised(function, relation=relation))["sensitivity"] == delta
 
 
+def test_a_referendum_whose_threshold_the_counted_ballots_cannot_reach_is_shown() -> None:
+    spec = noised(Referendum(threshold="4"), min_inputs=3)
+    answer = units(0, words=("NO", "YES"))
+    seen = views.session_view(row(spec, answer, inputs=("alice", "bob", "carlos")))
+    assert (seen["result"], seen["n"], seen["T"]) == ("NO", 3, 4)
+    assert seen["privacy"]["sensitivity"] == "1"
+
+
 def test_a_promise_that_costs_more_than_its_epsilon_says_so() -> None:
     dear = found(noised(Histogram(bins=5), relation=Relation.ADD_REMOVE))
     assert (dear["epsilon"], dear["cost"]) == ("0.5", "1")
