@@ -482,7 +482,7 @@ class Session:
                 return [(Step.JOIN, name) for name in spec.members if name not in answered]
             case State.JOINED:
                 return [(Step.BEGIN, spec.leader), *((Step.JOIN, name) for name in self._correspondents())]
-            case State.SHARING:
+            case State.SHARING if self._now < spec.share_by:  # later only our own noise can be missing
                 return [(Step.SHARE, name) for name in self._joined]
             case State.COMPUTING if all(not self._mail.lacks(Step.RECEIVED, name) for name in spec.compute):
                 return [(Step.COMMIT, name) for name in spec.compute]
@@ -527,7 +527,8 @@ class Session:
             self._unconfirmed = silent
             self._enter(State.COMPLETED)
             return
-        waited = ", ".join(f"{step} from {sender}" for step, sender in self.waiting_for()) or "its noise"
+        letters = ", ".join(f"{step} from {sender}" for step, sender in self.waiting_for())
+        waited = letters or f"the noise of {self.me}"
         self._abort(AbortReason.TIMEOUT, f"time is up in state {self.state}, without {waited}", silent)
 
     def _forget(self) -> None:

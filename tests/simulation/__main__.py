@@ -37,7 +37,8 @@ def main() -> int:
         done += 1
         schedule = generate(seed, given.largest)
         try:
-            endings[f"{schedule.function:10} {simulate(schedule)}"] += 1
+            noised = "with noise" if schedule.noise else ""
+            endings[f"{schedule.function:10} {noised:10} {simulate(schedule)}"] += 1
         except Exception:  # noqa: BLE001 - whatever a schedule brings to light is to be shown
             failures += 1
             print(f"--- schedule {seed}", traceback.format_exc(), sep="\n")  # noqa: T201 - a command

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from itertools import combinations
 
 import pytest
@@ -12,8 +11,9 @@ import pytest
 from party_node import seal
 from party_node.journal import SETUPS_KEPT
 from party_node.post import Publication
-from protocol.messages import AbortReason
+from protocol.messages import AbortReason, Step
 from protocol.states import OVER, Ending, Outcome, State
+from tests.simulation.ideal import Brought, ideal, recorded
 from tests.simulation.run import Run
 from tests.simulation.schedule import CoordinatorGone, Crash, Schedule
 from tests.support.ledger import audited
@@ -25,8 +25,8 @@ HONEST = {AbortReason.NEVER_JOINED, AbortReason.LEFT_OUT, AbortReason.TOO_FEW_IN
 
 def simulate(schedule: Schedule) -> str:
     """Run a schedule to its end and say how it ended; AssertionError if a promise was broken."""
-    with parts_of(schedule.part_bytes), audited():
-        return _judged(Run(schedule))
+    with parts_of(schedule.part_bytes), audited(), recorded() as brought:
+        return _judged(Run(schedule), brought)
 
 
 @contextmanager
@@ -37,14 +37,15 @@ def parts_of(size: int) -> Iterator[None]:
         yield
 
 
-def _judged(run: Run) -> str:
+def _judged(run: Run, brought: Brought) -> str:
     try:
         run.network.run()
         check_letters(run.network.tap)
-        check_answers(run)
+        check_answers(run, brought)
         check_endings(run)
         check_remains(run)
         check_setups(run)
+        check_ledgers(run)
         return summary(run)
     except BaseException as error:
         error.add_note(repr(run.schedule))
@@ -69,7 +70,7 @@ def check_letters(tap: list[Publication]) -> None:
             assert first == sent.payload, f"two different payloads under {sent.topic}"
 
 
-def check_answers(run: Run) -> None:
+def check_answers(run: Run, brought: Brought) -> None:
     """Whoever completes has counted the same inputs and, as a result party, holds the right answer."""
     outcomes = run.network.outcomes(run.session)
     counted = {each.inputs for each in outcomes.values() if each.state is State.COMPLETED}
@@ -80,24 +81,7 @@ def check_answers(run: Run) -> None:
             continue
         assert len(each.inputs) >= run.schedule.min_inputs, f"{name} counted too few inputs"
         assert each.answer is not None, f"{name} completed without an answer"
-        assert each.answer.text() == _ideal(run, each.inputs), f"{name} has a wrong answer"
-
-
-def _ideal(run: Run, inputs: tuple[str, ...]) -> str | list[str]:
-    """What a trusted party would answer."""
-    columns = [run.values[name] for name in inputs]
-    if run.schedule.votes:
-        return "YES" if columns.count("1") >= _least(run.schedule.threshold, len(columns)) else "NO"
-    if run.schedule.length is None:
-        return f"{run.function.ideal([Decimal(str(each)) for each in columns]):.2f}"
-    rows = zip(*columns, strict=True)
-    return [f"{run.function.ideal([Decimal(each) for each in row]):.2f}" for row in rows]
-
-
-def _least(threshold: str, ballots: int) -> int:
-    """How many must say yes: the smallest whole number that is not below the fraction."""
-    part, slash, whole = threshold.partition("/")
-    return -(-int(part) * ballots // int(whole)) if slash else int(part)
+        assert each.answer.text() == ideal(run, each.inputs, brought), f"{name} has a wrong answer"
 
 
 def check_endings(run: Run) -> None:
@@ -114,7 +98,7 @@ def check_endings(run: Run) -> None:
             assert row.ended is not None
             assert row.ended <= limit, f"{name} ended {row.ended - run.spec.close_by} ms late"
             check_ending(name, outcomes[name].ending, schedule)
-    check_silent(schedule, outcomes)
+    check_silent(run, outcomes)
     if schedule.must_complete and outcomes:  # with no outcome, the announcement reached nobody
         check_complete(schedule, outcomes)
 
@@ -129,20 +113,30 @@ def check_ending(name: str, ending: Ending | None, schedule: Schedule) -> None:
     if ending.reported_by is None:
         assert name not in ending.silent, f"{name} waited for itself: {ending}"
     if ending.reason in (AbortReason.NEVER_JOINED, AbortReason.TIMEOUT):
-        assert ending.silent, f"{name}: {ending}"
+        assert ending.silent or lacks_noise(name, ending, schedule), f"{name}: {ending}"
 
 
-def check_silent(schedule: Schedule, outcomes: dict[str, Outcome]) -> None:
-    """On a network that loses nothing, somebody names those to whom something has happened.
+def lacks_noise(name: str, ending: Ending, schedule: Schedule) -> bool:
+    """Whether time was up for a compute party that had waited for nobody but itself."""
+    who = ending.reported_by or name
+    return schedule.slow and who in schedule.compute and "noise" in ending.detail
+
+
+def check_silent(run: Run, outcomes: dict[str, Outcome]) -> None:
+    """On a network that loses nothing, somebody names those to whom something has happened, or who still ask
+    them for something.
 
     Not everybody: whoever waits for a party that itself waits can only name that one.
     """
-    endings = [each.ending for each in outcomes.values() if each.ending]
+    schedule, endings = run.schedule, {name: each.ending for name, each in outcomes.items() if each.ending}
     chance = any(isinstance(each, Crash | CoordinatorGone) for each in schedule.operations)
     if not endings or chance or schedule.lose or schedule.delay > 50:
         return
-    named = {name for ending in endings for name in ending.silent}
-    assert named & schedule.disturbed, f"only {named} are named: {endings}"
+    named = {silent for ending in endings.values() for silent in ending.silent}
+    named |= {name for name, ending in endings.items() if lacks_noise(name, ending, schedule)}
+    levels = [sent.topic.split("/")[4:7] for sent in run.network.tap]
+    asked = {to for step, sender, to in levels if step == "request" and sender in named}
+    assert (named | asked) & schedule.disturbed, f"only {named} are named: {endings}"
 
 
 def check_complete(schedule: Schedule, outcomes: dict[str, Outcome]) -> None:
@@ -185,9 +179,30 @@ def check_setups(run: Run) -> None:
         assert set(peers) <= set(schedule.compute) - {name} if schedule.votes else not peers
     outcomes = network.outcomes(run.session)
     done = {name for name, each in outcomes.items() if each.state is State.COMPLETED}
-    if schedule.votes and len(schedule.inputs) > 1:  # one ballot needs no triples
+    if schedule.votes and run.spec.triples:  # one ballot needs none, if no noise is added
         for one, other in combinations(sorted(done & set(running) & set(schedule.compute)), 2):
             assert kept[one].get(other, set()) & kept[other].get(one, set()), f"{one} and {other} share none"
+
+
+def check_ledgers(run: Run) -> None:
+    """Whose share has left has spent what was announced, once; whose has not, by the end, nothing."""
+    senders = {
+        levels[5]
+        for levels in (sent.topic.split("/") for sent in run.network.tap if sent.payload)
+        if levels[3:5] == [run.session, Step.SHARE]
+    }
+    for name in run.network.names:
+        journal = run.network.journals[name]
+        entries = [each for each in journal.ledger.entries() if each.session == run.session]
+        assert {each.nano for each in entries} <= {run.spec.epsilon}, f"{name} pays another price"
+        events = [str(each.event) for each in entries]
+        assert events in ([], ["reserved"], ["reserved", "spent"], ["reserved", "released"]), (
+            f"{name}: {events}"
+        )
+        if run.spec.epsilon is not None and name in senders:
+            assert "spent" in events, f"{name} has sent a share and paid nothing"
+        if (row := journal.session(run.session)) is not None and row.ended is not None:
+            assert events != ["reserved"], f"{name} has ended and keeps a reserve"
 
 
 def kept_setups(run: Run, name: str) -> dict[str, set[bytes]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 
 from party_node.post import Publication
+from protocol.dp.noise import Noise, Relation
 from protocol.functionalities import CATALOGUE, Functionality
 from protocol.states import State
 from tests.simulation.schedule import (
@@ -24,6 +26,11 @@ from tests.simulation.schedule import (
 )
 from tests.support.network import COORDINATOR, START, Faults, Network
 
+LOWER, UPPER, BINS = Decimal(-400_000), Decimal("700000.50"), 3
+# Beyond the bounds, between two cents, half of one, and no ballot or bin at all.
+STRANGE = "-0 0.005 -0.005 0.5 0.49999 1.5 -7.125 2.4999999999 700000.495 700000.505 -400000.005".split()
+FARTHEST = "9223372036854775807 -9223372036854775808 0.000000000000000001".split()  # alone, in no list
+
 
 class Run:
     """One schedule as it happened."""
@@ -33,8 +40,8 @@ class Run:
         names = tuple(sorted(schedule.members, key=lambda name: int(name[1:])))
         self.values = _values(schedule)
         self.network = Network({name: {"raise": self.values[name]} for name in names}, seed=schedule.seed)
-        terms = {"threshold": schedule.threshold} if schedule.votes else {}
-        self.function: Functionality = CATALOGUE[schedule.function].model_validate(terms)
+        self.function: Functionality = CATALOGUE[schedule.function].model_validate(_terms(schedule))
+        self.noise = _noise(schedule, self.function)
         self.last_start = START
         self._old: list[Publication] = []
         if schedule.before != "strangers" or any(isinstance(each, Replay) for each in schedule.operations):
@@ -55,6 +62,7 @@ class Run:
             network.spec(
                 self.function,
                 within=10_000,
+                noise=self.noise,
                 inputs=roles.inputs,
                 compute=roles.compute,
                 results=roles.results,
@@ -71,11 +79,12 @@ class Run:
 
     def _start(self) -> None:
         schedule, network = self.schedule, self.network
-        network.actions = 0
+        network.actions, network.drawing = 0, schedule.drawing
         network.faults = Faults(schedule.lose, schedule.double, schedule.delay)
         self.spec = network.spec(
             self.function,
             within=schedule.within,
+            noise=self.noise,
             inputs=schedule.inputs,
             compute=schedule.compute,
             results=schedule.results,
@@ -159,17 +168,55 @@ class Run:
                 self.network.post(name, sent)
 
 
-def _values(schedule: Schedule) -> dict[str, str | list[str]]:
-    """Exact cents, of either sign; vectors of one length; or ballots, unanimous or close or anything."""
-    rng = random.Random(schedule.seed)
+def _terms(schedule: Schedule) -> dict[str, object]:
+    """The function's fields.  Noise needs bounds, and a length where an input is a list."""
+    if schedule.function == "histogram":
+        return {"bins": BINS}
     if schedule.votes:
-        yes = rng.choice([0.0, 1.0, 0.5, 2 / 3])
-        return {name: "1" if rng.random() < yes else "0" for name in schedule.members}
+        return {"threshold": schedule.threshold}
+    if schedule.noise is None or schedule.function == "poll":
+        return {}
+    return {"lower": LOWER, "upper": UPPER, "length": schedule.length}
 
-    def one() -> str:
-        return str(Decimal(rng.randint(-(10**8), 10**8)).scaleb(-2))
+
+def _noise(schedule: Schedule, function: Functionality) -> Noise | None:
+    if schedule.noise is None:
+        return None
+    relation = Relation(schedule.noise.relation)
+    return Noise(
+        epsilon=schedule.noise.epsilon,
+        sensitivity=function.sensitivity(relation),
+        relation=relation,
+        colluders=schedule.noise.colluders,
+    )
+
+
+def _values(schedule: Schedule) -> dict[str, str | list[str]]:
+    """What everybody has; with noise, all that a number can be."""
+    rng = random.Random(schedule.seed)
+    kinds = {"referendum": _ballot, "poll": _ballot, "histogram": _bin}
+    one = kinds.get(schedule.function, _cents)(rng)
+    strange = STRANGE if schedule.length else STRANGE + FARTHEST
+
+    def number() -> str:
+        return rng.choice(strange) if schedule.noise is not None and rng.random() < 0.25 else one()
 
     return {
-        name: one() if schedule.length is None else [one() for _ in range(schedule.length)]
+        name: number() if schedule.length is None else [number() for _ in range(schedule.length)]
         for name in schedule.members
     }
+
+
+def _ballot(rng: random.Random) -> Callable[[], str]:
+    """Unanimous, or close, or anything."""
+    yes = rng.choice([0.0, 1.0, 0.5, 2 / 3])
+    return lambda: "1" if rng.random() < yes else "0"
+
+
+def _bin(rng: random.Random) -> Callable[[], str]:
+    return lambda: str(rng.randint(1, BINS))
+
+
+def _cents(rng: random.Random) -> Callable[[], str]:
+    """Exact ones, of either sign."""
+    return lambda: str(Decimal(rng.randint(-(10**8), 10**8)).scaleb(-2))

@@ -18,12 +18,23 @@ Weights = dict[int, float]  # parties: how often
 SIZES: Weights = {3: 24, 4: 24, 5: 18, 6: 10, 7: 8, 9: 6, 12: 5, 16: 3, 25: 2, 50: 0.2}
 COUNTING: Weights = {2: 6, 3: 30, 4: 12, 5: 6, 7: 2, 9: 1, 12: 0.6, 16: 0.4, 20: 0.25}  # of a referendum
 
+COSTS = [100_000_000, 500_000_000, 1_000_000_000, 3_000_000_000]  # nano-ε
 FAULTS = ["crash", "crash", "late", "vanish", "vanish", "leave", "cut", "reset", "replay", "gone"]
 VANISHING = [Step.JOIN, Step.BEGIN, Step.SHARE, Step.RECEIVED, Step.COMMIT, Step.REVEAL, Step.CONFIRM]
 IN_ROUNDS = [Step.CORRELATE, Step.CORRELATE, Step.MASKED, Step.MASKED, Step.OPENED, Step.OPENED]
 Roles = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # input, compute and result parties
+Function = Literal["sum", "average", "histogram", "referendum", "poll"]
 # Whether all of them have had a referendum before, and whether some have lost their journals since.
 Before = Literal["strangers", "acquainted", "forgetful"]
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Noise in the answer."""
+
+    epsilon: int  # nano-ε
+    colluders: int  # compute parties
+    relation: Literal["replace-one", "add-remove"] = "replace-one"
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,9 @@ class Schedule:
     compute: tuple[str, ...]
     results: tuple[str, ...]
     min_inputs: int
-    function: Literal["sum", "average", "referendum"] = "average"
+    function: Function = "average"
+    noise: Noised | None = None
+    drawing: int = 0  # milliseconds that drawing the noise takes, at most
     threshold: str = "1/2"  # of a referendum
     before: Before = "strangers"
     length: int | None = None
@@ -124,6 +137,11 @@ class Schedule:
         return self.function == "referendum"
 
     @property
+    def slow(self) -> bool:
+        """Whether noise may come too late for an answer."""
+        return self.noise is not None and self.drawing > self.within // 4
+
+    @property
     def gone(self) -> frozenset[str]:
         """Parties that stay away for good."""
         lates = [each.party for each in self.operations if isinstance(each, Late) and each.start is None]
@@ -135,18 +153,18 @@ class Schedule:
         """Parties to whom something happens, but for crashes at a number and what the network loses."""
         single = {each.party for each in self.operations if isinstance(each, Late | Vanish | Leave)}
         groups = [each.parties for each in self.operations if isinstance(each, Cut)]
-        return frozenset(single.union(*groups))
+        return frozenset(single.union(*groups, self.compute if self.slow else ()))
 
     @property
     def must_complete(self) -> bool:
         """True where nobody stays away and the time is long: then nothing but the right answer will do."""
-        return self.within == LONG and not self.gone
+        return self.within == LONG and not self.gone and not self.slow
 
 
 def generate(seed: int, largest: int = 50) -> Schedule:
     """A random schedule; the same seed gives the same one."""
     rng = random.Random(seed)
-    function: Literal["sum", "average", "referendum"] = rng.choice(["sum", "average", "referendum"])
+    function: Function = rng.choice(["sum", "average", "histogram", "poll", "referendum", "referendum"])
     votes = function == "referendum"
     inputs, compute, results = (_vote_roles if votes else _roles)(rng, largest)
     within, few = rng.choice([10_000, 60_000, LONG, LONG]), len({*inputs, *compute, *results}) < 6
@@ -157,9 +175,11 @@ def generate(seed: int, largest: int = 50) -> Schedule:
         results=results,
         min_inputs=rng.choice([len(inputs), rng.randint(1, len(inputs))]),
         function=function,
+        noise=None if function == "poll" or rng.random() < 0.5 else _noise(rng, len(compute)),
+        drawing=rng.choice([0, 0, 0, 30, 3_000, 3_000, 2 * within]),
         threshold=rng.choice(["1/2", "2/3", "1/1", str(rng.randint(1, len(inputs)))]),
         before=rng.choice(["strangers", "acquainted", "forgetful"]) if votes else "strangers",
-        length=None if votes else rng.choice([None, None, 1, 3, 40]),
+        length=rng.choice([None, None, 1, 3, 40]) if function in ("sum", "average") else None,
         public=rng.random() < 0.2,
         within=within,
         part_bytes=rng.choice([PART_BYTES, 700 if votes else 80]) if few else PART_BYTES,
@@ -175,6 +195,14 @@ def everybody_computes(count: int) -> Schedule:
     everybody = tuple(f"p{number}" for number in range(count))
     return Schedule(
         *(count, everybody, everybody, everybody, count, "referendum"), lose=0.02, double=0.02, delay=20
+    )
+
+
+def _noise(rng: random.Random, compute: int) -> Noised:
+    return Noised(
+        rng.choice(COSTS),
+        colluders=rng.choice([compute - 1, rng.randrange(compute)]),
+        relation=rng.choice(["replace-one", "add-remove"]),
     )
 
 

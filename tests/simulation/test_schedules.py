@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from typing import get_args
 
 import pytest
 
@@ -30,23 +31,25 @@ from protocol.session import Session
 from tests.simulation.judge import simulate
 from tests.simulation.reproductions import REPRODUCTIONS
 from tests.simulation.schedule import (
+    COSTS,
     BrokerReset,
     CoordinatorGone,
     Crash,
     Cut,
     Late,
     Leave,
+    Operation,
     Replay,
     Schedule,
     Vanish,
     generate,
 )
 
-SCHEDULES, BLOCK = 140, 20
+SEEDS, BLOCK = range(480, 620), 20  # with every fault in them, as two tests below say
 PARTIES = tuple(f"p{number}" for number in range(50))
 
 
-@pytest.mark.parametrize("first", range(0, SCHEDULES, BLOCK))
+@pytest.mark.parametrize("first", SEEDS[::BLOCK])
 def test_every_schedule_ends_in_the_right_number_or_a_named_abort(first: int) -> None:
     for seed in range(first, first + BLOCK):
         simulate(generate(seed, largest=9))
@@ -83,7 +86,7 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
 
 
 def test_the_schedules_of_the_short_form_have_every_function_and_every_fault_in_it() -> None:
-    schedules = [generate(seed, largest=9) for seed in range(SCHEDULES)]
+    schedules = [generate(seed, largest=9) for seed in SEEDS]
     kinds = {(each.function, type(operation).__name__) for each in schedules for operation in each.operations}
     faults = [
         each.__name__ for each in (Crash, Late, Vanish, Leave, Cut, BrokerReset, Replay, CoordinatorGone)
@@ -95,6 +98,19 @@ def test_the_schedules_of_the_short_form_have_every_function_and_every_fault_in_
     assert {"/" in each.threshold for each in votes} == {True, False}
     lost = {each.step for vote in votes for each in vote.operations if isinstance(each, Vanish)}
     assert lost >= {Step.CORRELATE, Step.MASKED, Step.OPENED, Step.COMMIT}
+
+
+def test_the_schedules_of_the_short_form_have_every_fault_with_noise_too() -> None:
+    schedules = [generate(seed, largest=9) for seed in SEEDS]
+    noised = [each for each in schedules if each.noise]
+    assert {each.function for each in noised} == set(CATALOGUE) - {"poll"}
+    assert {type(operation) for each in noised for operation in each.operations} == {*get_args(Operation)}
+    assert {each.length for each in noised} == {None, 1, 3, 40}
+    terms = {(noise.epsilon, noise.relation) for each in noised if (noise := each.noise)}
+    assert terms == set(product(COSTS, ["replace-one", "add-remove"]))
+    trusting = {noise.colluders - len(each.compute) + 1 for each in noised if (noise := each.noise)}
+    assert {0, -1, -2} <= trusting
+    assert {min(each.drawing, each.within + 1) for each in noised} >= {0, 30, 3_000, 10_001, 60_001}
 
 
 def test_the_long_form_has_up_to_twenty_compute_parties_and_the_many_are_rare() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
@@ -11,12 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from protocol.correlation import ChoiceKeys, PairKeys
+from protocol.dp.epsilon import NANO
+from protocol.dp.noise import Noise, Relation
 from protocol.functionalities.referendum import Referendum
 from protocol.secret import Seed
+from protocol.spec import SessionSpec
 from protocol.transcript import digest
-from tests.support.sessions import seed_of
+from tests.support.sessions import make_spec, seed_of
 
-Ballots = tuple[int, ...]  # one of each input party, in their order
+# A ballot of each input party; then, where noise is added, that of each compute party.
+Ballots = tuple[int, ...]
 Setups = Mapping[str, Mapping[str, PairKeys | ChoiceKeys]]  # party → peer → its half
 
 
@@ -28,11 +32,22 @@ class Case:
     inputs: tuple[str, ...]
     compute: tuple[str, ...]
     results: tuple[str, ...]
+    noise: Noise | None = None  # its size says how many bits the circuit has; what it is, a play is told
 
     @cached_property
     def function(self) -> Referendum:
         """What is computed."""
         return Referendum(threshold=self.threshold)
+
+    @cached_property
+    def spec(self) -> SessionSpec:
+        """What would be announced."""
+        return make_spec(self.function, self.inputs, self.compute, self.results, noise=self.noise)
+
+    @property
+    def bringing(self) -> tuple[str, ...]:
+        """Who brings each of the `Ballots`."""
+        return self.inputs if self.noise is None else self.inputs + self.compute
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -46,12 +61,19 @@ class Case:
 
     def answer(self, ballots: Ballots) -> str:
         """What a trusted party would say."""
-        return "YES" if sum(ballots) >= self.function.least(len(ballots)) else "NO"
+        return "YES" if sum(ballots) >= self.function.least(len(self.inputs)) else "NO"
 
 
 def among(threshold: str, compute: tuple[str, ...], voters: tuple[str, ...] = ()) -> Case:
     """The compute parties vote, and so do some others; all of them learn the answer."""
     return Case(threshold, compute + voters, compute, compute + voters)
+
+
+def noised(case: Case, epsilon: int = 20) -> Case:
+    """The same with noise: if ε is as large as this, so little of it that the circuit is small."""
+    relation, colluders = Relation.REPLACE_ONE, len(case.compute) - 1
+    noise = Noise(epsilon=epsilon * NANO, sensitivity=1, relation=relation, colluders=colluders)
+    return replace(case, noise=noise)
 
 
 class Keys(NamedTuple):

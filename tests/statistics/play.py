@@ -17,6 +17,7 @@ import numpy as np
 from protocol import letters, ring
 from protocol.beaver import Run, Triples, open_all
 from protocol.bits import Bits, concat
+from protocol.circuits import Number
 from protocol.correlation import Message, Preparation, extension
 from protocol.correlation.pair import Receiver
 from protocol.correlation.robust_hash import RobustHash
@@ -27,7 +28,9 @@ from protocol.messages import Step
 from protocol.ring import Ring
 from protocol.sealed import Outgoing, Unsealed
 from protocol.secret import SEED_BYTES, Seed
+from protocol.sharing import Share
 from tests.statistics.cases import Ballots, Case, Keys, Setups, fresh_keys
+from tests.support.sessions import elements
 
 
 class Product:
@@ -39,9 +42,17 @@ class Product:
         """What session `number` of a story is bound to; `left` is what the one before has left of setups."""
         return fresh_keys(case, label, number, left)
 
-    def circuit(self, case: Case, inputs: Bits, one: Bits) -> Circuit[Bits]:
+    def ands(self, case: Case) -> int:
+        """How many triples each two make."""
+        return case.spec.triples
+
+    def noise(self, case: Case, name: str, ballots: Ballots) -> int:
+        """What a compute party enters as its noise."""
+        return dict(zip(case.compute, ballots[len(case.inputs) :], strict=True))[name]
+
+    def circuit(self, case: Case, inputs: Bits, one: Bits, noise: Number) -> Circuit[Bits]:
         """What a party runs on its shares."""
-        return case.function.circuit(inputs, one)
+        return case.function.circuit(inputs, one, noise)
 
     def triples(self, made: Triples) -> Triples:
         """What it runs it with."""
@@ -82,9 +93,14 @@ class Play:
         self.opened: list[Bits] = []  # the sums that the leader sent, a round each
         self.left: Setups = {}  # for the next session
         self._variant = variant
-        values = dict(zip(case.inputs, np.array(ballots, dtype=np.uint64), strict=True))
+        self.ands = variant.ands(case)
+        self._ballots = ballots
+        values = dict(zip(case.inputs, elements([*ballots[: len(case.inputs)]]), strict=True))
         self._holdings = {
-            name: Holding(name, case.function, keys.seeds[name], values.get(name), _unsealed)
+            name: Holding(
+                *(name, case.function, keys.seeds[name], values.get(name), _unsealed),
+                noisy=case.noise is not None and name in case.compute,
+            )
             for name in case.members
         }
         with patch.object(extension, "RobustHash", variant.robust_hash):
@@ -106,7 +122,7 @@ class Play:
 
     def _prepare(self) -> None:
         case, keys = self.case, self.keys
-        count = case.function.most_ands(len(case.inputs))
+        count = self.ands
         preparations = {
             name: Preparation(name, case.compute, count, keys.seeds[name].derive("correlations"))
             for name in case.compute
@@ -137,6 +153,9 @@ class Play:
                 self._holdings[to].take_share(_sealed(letter))
         for name in case.compute:
             self.known[name].ballots = self._holdings[name].bits(case.inputs)
+            if case.noise is not None:
+                noise = self._variant.noise(case, name, self._ballots)
+                self._holdings[name].take_noise(Share(elements(noise)))
 
     def _compute(self) -> None:
         leader, *others = self.case.compute
@@ -159,8 +178,15 @@ class Play:
     def _run(self, name: str) -> Run[Bits]:
         leads = name == self.case.compute[0]
         one = Bits.from_bools(np.array([leads]))
-        circuit = self._variant.circuit(self.case, self.known[name].ballots, one)
+        circuit = self._variant.circuit(self.case, self.known[name].ballots, one, self._entered(name))
         return Run(circuit, self._triples[name], leader=leads)
+
+    def _entered(self, name: str) -> Number:
+        case, compute = self.case, self.case.compute
+        if case.noise is None:
+            return []
+        noise, me = self._holdings[name].noise(), compute.index(name)
+        return case.function.enter_noise(noise, len(case.inputs), me, len(compute), case.spec.noise_width)
 
     def _open(self) -> None:
         case = self.case

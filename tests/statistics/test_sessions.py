@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 from protocol import opening
@@ -12,10 +13,10 @@ from protocol.correlation.preparation import Setup
 from protocol.messages import Commit, Confirm, Masked, Opened, Step
 from protocol.sealed import Outgoing
 from protocol.transcript import digest
-from tests.statistics.cases import Ballots, Case, Keys, among
+from tests.statistics.cases import Ballots, Case, Keys, among, noised
 from tests.statistics.play import Play
 from tests.statistics.watch import PRODUCT
-from tests.support.sessions import Table, make_spec
+from tests.support.sessions import Table
 
 FIVE = ("alice", "bob", "carlos", "david", "erin")
 CASES = {
@@ -25,6 +26,10 @@ CASES = {
     "five": among("1/2", FIVE),
     "the answer goes elsewhere": Case("2", FIVE[:3], FIVE[:2], FIVE[3:5]),
     "one ballot, no gates": Case("1", FIVE[:1], FIVE[:2], FIVE[:1]),
+    "two of three compute, with noise": noised(among("2", FIVE[:2], FIVE[2:3]), epsilon=1),
+    "all three compute, with noise": noised(among("2/3", FIVE[:3]), epsilon=1),
+    "five, with noise": noised(among("1/2", FIVE), epsilon=1),
+    "one ballot, with noise": noised(Case("1", FIVE[:1], FIVE[:2], FIVE[2:3]), epsilon=1),
 }
 PUBLIC = {Step.JOIN, Step.BEGIN, Step.RECEIVED}  # what a play leaves out, because no secret enters it
 Kept = dict[str, dict[str, dict[bytes, Setup]]]
@@ -32,12 +37,18 @@ Seen = Counter[tuple[Step, int, str, str, bytes]]  # (step, round, sender, reade
 
 
 def sit(case: Case, ballots: Ballots, kept: Kept | None = None, nonce: int = 0) -> Table:
-    """A real session of all parties."""
-    spec = make_spec(case.function, case.inputs, case.compute, case.results, nonce=bytes([nonce] * 16))
+    """A real session of all parties, who draw their noise themselves."""
+    spec = case.spec.model_copy(update={"nonce": bytes([nonce] * 16)})
     table = Table(spec, dict(zip(case.inputs, ballots, strict=True)), setups=kept)
     table.start().run()
-    assert table.texts() == dict.fromkeys(case.results, case.answer(ballots))
+    assert table.texts() == dict.fromkeys(case.results, case.answer(ballots + noises(table)))
     return table
+
+
+def noises(table: Table) -> Ballots:
+    """What the compute parties have drawn."""
+    drawn = (table.noises[name].elements(()) for name in table.spec.compute if table.noises)
+    return tuple(int(each.view(np.int64)) for each in drawn)
 
 
 def setups_of(table: Table) -> Kept:
@@ -92,23 +103,26 @@ def played(play: Play) -> Seen:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_play_sends_what_a_session_sends(case: Case) -> None:
     """In a first session, with base transfers, and in later ones."""
-    kept: Kept = {}
+    kept, drawn = Kept(), set[int]()
     for nonce in range(4):
         ballots = tuple((nonce + place) % 3 % 2 for place in range(len(case.inputs)))
         table = sit(case, ballots, kept, nonce)
+        ballots += noises(table)
+        drawn.update(noises(table))
         play = Play(case, ballots, keys_of(table, kept), PRODUCT)
         assert play.answer == case.answer(ballots)
         assert played(play) == sent(table)
         base_transfers = any(each[:2] == (Step.CORRELATE, 1) for each in sent(table))
-        assert base_transfers == (nonce == 0 and case.function.most_ands(len(case.inputs)) > 0)
+        assert base_transfers == (nonce == 0 and case.spec.triples > 0)
         kept = setups_of(table)
+    assert drawn - {0} or case.noise is None
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_everything_else_that_a_session_says_its_readers_could_have_written(case: Case) -> None:
     ballots = tuple(place % 2 for place in range(len(case.inputs)))
     table = sit(case, ballots)
-    play = Play(case, ballots, keys_of(table, {}), PRODUCT)
+    play = Play(case, ballots + noises(table), keys_of(table, {}), PRODUCT)
     opened = digest("rounds", *(each.to_bytes() for each in play.opened))
     commitments = {each.sender: each.body for each in play.letters if each.step == Step.COMMIT}
     in_order = [commitments[name] for name in case.compute]

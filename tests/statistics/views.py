@@ -96,7 +96,7 @@ def _columns(play: Play, letter: Letter) -> bytes:
     context = play.keys.contexts[frozenset((me, letter.sender))]
     bound = preparation._bound(context, sender=me, receiver=letter.sender)
     u = np.frombuffer(letter.body, np.uint8).reshape(KAPPA, -1)
-    rows = 2 * play.case.function.most_ands(len(play.case.inputs))
+    served = -(-2 * play.ands // 8)  # bytes of rows
     return np.ascontiguousarray(
-        (u ^ extension._expand(setup.keys(), u.shape[1], bound))[:, : -(-rows // 8)]
+        (u ^ extension._expand(setup.keys(), u.shape[1], bound))[:, :served]
     ).tobytes()

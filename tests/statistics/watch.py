@@ -14,13 +14,14 @@ from tests.statistics.play import Play, Product
 from tests.statistics.views import Coalition, Field, view
 
 PRODUCT = Product()
+NOISES = (-2, 1)  # of a compute party, in the stories that are compared
 Story = tuple[Ballots, ...]  # the ballots of each session that the coalition sees, one after the other
 
 
 def twins(case: Case, coalition: Coalition, one: Story, other: Story) -> bool:
-    """Whether the coalition must not tell these apart: its own inputs are the same, and so are the answers,
-    if it is told them."""
-    mine = [place for place, name in enumerate(case.inputs) if name in coalition]
+    """Whether the coalition must not tell these apart: what it brings itself is the same, and so are the
+    answers, if it is told them."""
+    mine = [place for place, name in enumerate(case.bringing) if name in coalition]
     told = bool(set(coalition) & set(case.results))
     return all(
         [a[place] for place in mine] == [b[place] for place in mine]
@@ -54,9 +55,15 @@ def tell_apart(
     }
 
 
+def told(verdicts: dict[Coalition, Verdict]) -> set[Coalition]:
+    """Those who can tell."""
+    return {coalition for coalition, verdict in verdicts.items() if not verdict.alike}
+
+
 def pairs(case: Case, sessions: int = 1) -> Iterator[tuple[Story, Story]]:
     """Of the stories that a coalition must not tell apart, the first beside each of the others."""
-    stories = list(product(product((0, 1), repeat=len(case.inputs)), repeat=sessions))
+    ballots = product(*((0, 1) for _ in case.inputs), *(NOISES for _ in case.bringing[len(case.inputs) :]))
+    stories = list(product(ballots, repeat=sessions))
     found: dict[tuple[Story, Story], None] = {}
     for coalition in case.coalitions:
         left = stories

@@ -11,13 +11,14 @@ from itertools import combinations
 
 import numpy as np
 
+from party_node.active import replay_one
 from party_node.journal import Journal
 from party_node.seal import Seal
 from party_node.views import spec_of
 from protocol import ring, sharing
 from protocol.correlation.base_ot import KEY_BYTES
 from protocol.functionalities import Answer
-from protocol.letters import Letter, parse
+from protocol.letters import Letter
 from protocol.messages import Step
 from protocol.ring import Ring
 from protocol.sealed import Unsealed
@@ -46,7 +47,7 @@ class Replayed:
         self.setups = [setup for kept in lent.values() for setup in kept.values()]
         letters = self.machine.join(self._seal.public_key, row.joined)
         for at, payload in journal.arrivals(session):
-            letters += self.machine.receive(parse(payload), at) if payload else self.machine.tick(at)
+            letters += replay_one(self.machine, at, payload)
             self.setups += [each.setup for each in self.machine.new_setups()]
         self.sent = [letter for letter in letters if letter.step is Step.SHARE]
         self.answer: Answer | None = self.machine.outcome.answer

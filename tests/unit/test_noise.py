@@ -26,7 +26,7 @@ from protocol.messages import AbortReason, Step
 from protocol.sharing import Share
 from protocol.spec import SessionSpec
 from protocol.states import State
-from tests.support.sessions import PARTIES, RAISES, Table, make_spec, repeatable, seed_of
+from tests.support.sessions import PARTIES, RAISES, Table, losing, make_spec, repeatable, seed_of
 
 BOUNDED = Sum(lower=Decimal(0), upper=Decimal(10_000))
 DELTA = 1_000_000  # cents
@@ -221,8 +221,19 @@ def test_without_everybodys_noise_nothing_is_opened(function: Functionality) -> 
         assert ending.reason is AbortReason.TIMEOUT
         assert ending.silent == (() if name == "carlos" else ("carlos",)) or ending.reported_by
     assert not {Step.COMMIT, Step.REVEAL} & {letter.step for _, letter in table.letters}
-    assert "its noise" in str(table.sessions["carlos"].outcome)
+    assert "without the noise of carlos" in str(table.sessions["carlos"].outcome)
     assert Step.RECEIVED not in table.steps("carlos")
+
+
+def test_who_lacks_its_own_noise_blames_nobody_whose_input_was_not_needed() -> None:
+    trio = PARTIES[:3]
+    stated = noise(BOUNDED, colluders=2)
+    spec = make_spec(BOUNDED, compute=trio, results=trio, min_inputs=3, noise=stated)
+    table = Table(spec, wire=losing(Step.SHARE, "david"), without_noise=["carlos"]).start().run()
+    ending = table.outcome("carlos").ending
+    assert ending is not None
+    assert ending.silent == ()
+    assert "without the noise of carlos" in ending.detail
 
 
 def test_an_output_share_never_leaves_without_its_noise() -> None:
