@@ -83,7 +83,7 @@ class Functionality(Strict, ABC):
         an answer is differentially private, not even a refusal may depend on the value.
         """
 
-    def randomise(self, encoded: Ring, seed: Seed) -> Ring:  # noqa: ARG002 - most add nothing of their own
+    def randomise(self, encoded: Ring, seed: Seed) -> Ring:
         """What the input party puts in: `encoded`, after whatever noise is its own to add."""
         return encoded
 
@@ -95,27 +95,27 @@ class Functionality(Strict, ABC):
     def ideal(self, values: Sequence[Decimal]) -> Decimal | list[Decimal]:
         """What a trusted party would answer for scalars; shares no code with the rest."""
 
-    def text(self, answer: Answer, inputs: int) -> str | list[str]:  # noqa: ARG002 - most say what was opened
+    def text(self, answer: Answer, inputs: int) -> str | list[str]:
         """An answer over so many inputs as it is shown."""
         return answer.text()
 
-    def facts(self, answer: Answer, inputs: int) -> Mapping[str, int | str]:  # noqa: ARG002 - most add nothing
+    def facts(self, answer: Answer, inputs: int) -> Mapping[str, int | str]:
         """What else belongs to an answer over so many inputs; it is for those who may know the answer."""
         return {}
 
     # -- differential privacy: what is summed is Σ v_i over Z, and noise is added to it -----------------
 
-    def sensitivity(self, relation: Relation) -> int:  # noqa: ARG002 - most have none
+    def sensitivity(self, relation: Relation) -> int:
         """Δ: how far apart Σ v_i of two neighbouring sets of inputs are at most, in l1 over the whole tuple.
 
         ValueError if no noise can be added to this function, or not with these parameters.
         """
         raise ValueError(f"a {self.name} takes no --epsilon")
 
-    def magnitude(self, inputs: int) -> int:  # noqa: ARG002 - most have none
+    def magnitude(self, inputs: int) -> int:
         """The largest |Σ v_i| over so many inputs, in any element; for functions with a sensitivity."""
         raise LocalProtocolError(f"{type(self).__name__} has no sum")
 
-    def unit(self, inputs: int) -> Fraction:  # noqa: ARG002 - most answers are the sum itself
+    def unit(self, inputs: int) -> Fraction:
         """What 1 in Σ v_i is worth in the answer over so many inputs."""
         return Fraction(1)

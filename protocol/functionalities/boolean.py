@@ -44,10 +44,10 @@ class Boolean(Functionality):
     def most_ands(self, inputs: int, noises: int = 0, width: int = 0) -> int:
         """AND gates that suffice for this many inputs, and for fewer, with so many noises of `width` bits."""
 
-    def domain(self, inputs: int) -> Domain:  # noqa: ARG002 - a bit is a bit among any number
+    def domain(self, inputs: int) -> Domain:
         """0 or 1."""
         return Domain(Decimal(0), Decimal(1), 0)
 
-    def encode(self, value: Exact, inputs: int, *, clamp: bool = False) -> Ring:  # noqa: ARG002 - as above
+    def encode(self, value: Exact, inputs: int, *, clamp: bool = False) -> Ring:
         """yes or no as 1 or 0."""
         return encoding.ballot(value, clamp=clamp)

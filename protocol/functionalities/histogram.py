@@ -29,11 +29,11 @@ class Histogram(Linear):
         """A 1 in one bin, 0 in the others."""
         return (self.bins,)
 
-    def domain(self, inputs: int) -> Domain:  # noqa: ARG002 - the bins are the same for any number
+    def domain(self, inputs: int) -> Domain:
         """1 to the number of bins."""
         return Domain(Decimal(1), Decimal(self.bins), 0)
 
-    def encode(self, value: Exact, inputs: int, *, clamp: bool = False) -> Ring:  # noqa: ARG002 - as above
+    def encode(self, value: Exact, inputs: int, *, clamp: bool = False) -> Ring:
         """1 in the input's bin and 0 in all others."""
         if value.units.ndim:
             raise InputError(f"{value.source}: a list, a histogram takes one number", "the number of its bin")
@@ -43,7 +43,7 @@ class Histogram(Linear):
         counts[int(found) - 1] = 1
         return counts
 
-    def decode(self, opened: Ring, inputs: int) -> Answer:  # noqa: ARG002 - counts are counts
+    def decode(self, opened: Ring, inputs: int) -> Answer:
         """The counts; with noise they may be negative, or more than there are inputs."""
         return Answer(ring.to_signed(opened))
 

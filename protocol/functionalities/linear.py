@@ -81,7 +81,7 @@ class FixedPoint(Linear):
         limits = {"decimals": self.decimals, "lowest": lowest, "highest": highest}
         return encoding.clamped(value, **limits) if clamp else encoding.encode(value, **limits)
 
-    def sensitivity(self, relation: Relation) -> int:  # noqa: ARG002 - the same for both
+    def sensitivity(self, relation: Relation) -> int:
         """(upper − lower)·10^decimals for each number of an input.
 
         Whoever is replaced moves the sum by that much at most.  So does who is added or removed: n is
@@ -98,6 +98,6 @@ class FixedPoint(Linear):
         """All at the bound that is further from zero."""
         return inputs * max(abs(bound) for bound in self.range(inputs))
 
-    def unit(self, inputs: int) -> Fraction:  # noqa: ARG002 - a sum, however many
+    def unit(self, inputs: int) -> Fraction:
         """10^−decimals."""
         return Fraction(1, 10**self.decimals)

@@ -37,11 +37,11 @@ class Poll(Linear):
         """One answer."""
         return ()
 
-    def domain(self, inputs: int) -> Domain:  # noqa: ARG002 - yes or no, among any number
+    def domain(self, inputs: int) -> Domain:
         """0 or 1."""
         return Domain(Decimal(0), Decimal(1), 0)
 
-    def encode(self, value: Exact, inputs: int, *, clamp: bool = False) -> Ring:  # noqa: ARG002 - as above
+    def encode(self, value: Exact, inputs: int, *, clamp: bool = False) -> Ring:
         """yes or no as 1 or 0."""
         return encoding.ballot(value, clamp=clamp)
 
@@ -49,7 +49,7 @@ class Poll(Linear):
         """Two coins, flipped by the respondent's own node before the answer is kept or shared."""
         return randomise(encoded, seed)
 
-    def decode(self, opened: Ring, inputs: int) -> Answer:  # noqa: ARG002 - N is N
+    def decode(self, opened: Ring, inputs: int) -> Answer:
         """N, the number of answers that say yes."""
         return Answer(ring.to_signed(opened))
 

@@ -68,7 +68,7 @@ class Referendum(Boolean):
             return counting.most_ands_noised(inputs, noises, width)
         return circuits.most_ands(inputs)
 
-    def decode(self, opened: Ring, inputs: int) -> Answer:  # noqa: ARG002 - the bit says it all
+    def decode(self, opened: Ring, inputs: int) -> Answer:
         """The one bit."""
         return Answer(np.asarray(opened, dtype=np.int64), words=("NO", "YES"))
 
@@ -78,11 +78,11 @@ class Referendum(Boolean):
         yes = sum(values, Decimal(0))
         return Decimal(int(yes * int(whole) >= int(part) * len(values) if whole else yes >= int(part)))
 
-    def facts(self, answer: Answer, inputs: int) -> Mapping[str, int | str]:  # noqa: ARG002 - YES or NO alike
+    def facts(self, answer: Answer, inputs: int) -> Mapping[str, int | str]:
         """How many ballots were counted, and how many had to say yes."""
         return {"n": inputs, "T": self.least(inputs)}
 
-    def sensitivity(self, relation: Relation) -> int:  # noqa: ARG002 - the same for both
+    def sensitivity(self, relation: Relation) -> int:
         """One ballot moves the count by one."""
         return 1
 

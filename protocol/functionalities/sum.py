@@ -17,7 +17,7 @@ class Sum(FixedPoint):
 
     name: Literal["sum"] = "sum"
 
-    def decode(self, opened: Ring, inputs: int) -> Answer:  # noqa: ARG002 - the sum is the same for any number
+    def decode(self, opened: Ring, inputs: int) -> Answer:
         """Two's complement units are the answer as they stand."""
         return Answer(ring.to_signed(opened), self.decimals)
 

@@ -2,7 +2,6 @@
 
 import random
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +23,6 @@ RAW = random.Random(1).randbytes(32)  # the seed
 VALUE = np.frombuffer(random.Random(2).randbytes(800), dtype=np.uint64)  # lies in a row
 LONG = np.frombuffer(random.Random(3).randbytes(LARGE + 8), dtype=np.uint64)  # lies in a file
 ARRIVED = random.Random(4).randbytes(9000)  # more than a page of the database
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    journal = Journal(path)
-    yield journal
-    journal.close()
 
 
 def opened(journal: Journal, value: Ring | None = VALUE, session: str = SESSION) -> None:

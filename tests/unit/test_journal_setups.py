@@ -1,7 +1,6 @@
 """Setups are kept by the peer's key, lent to one session each, pruned to the newest, and leave no trace."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,6 @@ from protocol.secret import Seed
 BOB, CARLOS, STRANGER = (bytes([number]) * 32 for number in (2, 3, 9))
 MEMBERS = {"bob": BOB, "carlos": CARLOS}
 DAY = 24 * 3600 * 1000
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    journal = Journal(path)
-    yield journal
-    journal.close()
 
 
 def setup_id(number: int) -> bytes:

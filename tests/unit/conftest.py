@@ -1,0 +1,20 @@
+"""A journal on a disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from party_node.journal import Journal
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    journal = Journal(path)
+    yield journal
+    journal.close()
