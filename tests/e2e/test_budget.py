@@ -200,3 +200,12 @@ def test_a_node_whose_disk_is_full_ends_with_an_error_and_goes_on_when_there_is_
     assert (ran.code, ran.data["state"]) == (0, "completed"), ran.out + ran.err
     assert costs(network, "carlos") == [(ran.data["session"], "0.5", "spent")]
     assert network.log("carlos").count("session resumed") == resumed
+
+
+def test_a_node_in_the_middle_of_a_long_noise_stops_when_it_is_told_to(network: Cluster) -> None:
+    """Half a minute of drawing, for a session that waits for carlos."""
+    network.start(BROKER, "alice", "bob")
+    roles = "--parties carlos --compute alice,bob --result-to alice --min-inputs 1"
+    network.launch(f"sum --input raise {roles} --lower 0 --upper 1 --epsilon 1 --length 16777216 --within 50")
+    until(lambda: network.sessions("alice"), "alice joins, and begins to draw")
+    assert network.terminate("alice") == 0
