@@ -24,12 +24,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from benchmarks.measurement import BenchmarkError
 from coordinator import announce
 from coordinator.announce import Question
-from party_node import logs, seal
+from party_node import admission, logs, seal
 from party_node import node as nodes
 from party_node.daemon import now_ms
 from party_node.journal import MEMORY, Journal
 from party_node.node import Node
-from party_node.policy import Declared
+from party_node.policy import Declared, Limits
 from party_node.post import Post, Publication
 from party_node.roster import Roster
 from party_node.seal import SUITE, Seal
@@ -90,8 +90,7 @@ class _Table:
         return Node(
             *(name, key, self._roster, self._journals[name]),
             base_topic="sotto",
-            inputs={"ballot": Declared()},
-            min_inputs=1,
+            limits=Limits({"ballot": Declared()}, 1),
             entropy=os.urandom,
             observe=lambda _part, _payload: None,
         )
@@ -147,6 +146,7 @@ def _counting() -> Iterator[Counter[str]]:
     with ExitStack() as stack:
         for owner, attribute, operation in (
             (nodes, "check_signature", CHECK),
+            (admission, "check_signature", CHECK),
             (Seal, "__init__", KEYS),
             (Seal, "usable", USABLE),
             (Scalar, "base", BASE),

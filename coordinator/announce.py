@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from pydantic import ValidationError
 
+from party_node import pins
 from party_node.roster import Roster
 from protocol.dp import epsilon as epsilons
 from protocol.dp.noise import Noise, Relation
@@ -22,7 +23,7 @@ _NOTHING = "nothing was announced"
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be computed, and among whom; None stands for everybody in the roster."""
+    """What is to be computed, and among whom; None stands for everybody in the roster who is not revoked."""
 
     function: Function
     input: str
@@ -44,7 +45,8 @@ def names(text: str | None) -> list[str] | None:
 
 def build(question: Question, coordinator: str, roster: Roster, now: int, nonce: bytes) -> SessionSpec:
     """The spec; SpecError names the option that cannot be."""
-    inputs = tuple(roster.parties if question.parties is None else question.parties)
+    everybody = (name for name in roster.parties if name not in roster.revoked)
+    inputs = tuple(everybody if question.parties is None else question.parties)
     compute = tuple(inputs if question.compute is None else question.compute)
     results = (*inputs, coordinator) if question.result_to is None else tuple(question.result_to)
     members = tuple(dict.fromkeys((*inputs, *compute, *results)))
@@ -124,6 +126,9 @@ def flaw(error: ValidationError) -> SpecError:
 def _identity(name: str, roster: Roster) -> bytes:
     identity = roster.identity(name)
     if identity is None:
-        known = ", ".join((*roster.parties, *roster.coordinators))
-        raise SpecError(f"{name} is not in the roster", f"the roster names {known}")
+        message = f"{name} {roster.objection(name)}"
+        if name in roster.changed:
+            raise SpecError(message, pins.remedy(roster, name, "coordinator"))
+        known = [each for each in (*roster.parties, *roster.coordinators) if each not in roster.revoked]
+        raise SpecError(message, f"the roster names {', '.join(known)}")
     return identity

@@ -59,7 +59,7 @@ def render(text: str, values: Mapping[str, str]) -> str:
 
 
 def write_configuration(directory: Path, ca: Path, port: int, address: str | None) -> None:
-    """Write `mosquitto.conf` and `acl` into a broker's directory, whose certificate is there.
+    """Write `mosquitto.conf` and `acl` into a broker's directory; certificate and crl.pem are there.
 
     `address` is the one to listen on, None for all.
     """
@@ -70,6 +70,7 @@ def write_configuration(directory: Path, ca: Path, port: int, address: str | Non
         "cafile": str(ca.absolute()),
         "certfile": str(folder / "tls.crt"),
         "keyfile": str(folder / "tls.key"),
+        "crlfile": str(folder / "crl.pem"),
         "acl_file": str(folder / "acl"),
         "persistence_location": f"{folder / 'data'}/",
     }

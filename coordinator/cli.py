@@ -249,6 +249,46 @@ def enroll(
 
 
 @app.command()
+def revoke(
+    name: Annotated[str, typer.Argument(help="the party's name")],
+    why: Annotated[str, typer.Option(help='the reason, which everybody will see: "lost laptop"')],
+    directory: ClusterDirectory,
+) -> None:
+    """Take a party's keys and certificates back: nodes and broker refuse them."""
+    from coordinator import revoke as revocation
+    from coordinator import terminal
+
+    for line in revocation.revoke(directory, name, why):
+        terminal.say(line)
+
+
+@app.command()
+def renew(directory: ClusterDirectory) -> None:
+    """Renew the certificates of the broker, the coordinator and whoever else has a key here."""
+    from coordinator import renew as renewal
+    from coordinator import terminal
+
+    for line in renewal.renew(directory):
+        terminal.say(line)
+
+
+@app.command()
+def trust(
+    name: Annotated[str, typer.Argument(help="the party's name")],
+    fingerprint: Annotated[str, typer.Argument(help="SHA256:… as its owner read it out by telephone")],
+    directory: Directory = None,
+    config: Config = None,
+) -> None:
+    """Believe a key that has changed, if its fingerprint is the one that you were told."""
+    from coordinator import sessions, terminal
+    from party_node import pins
+    from party_node.roster import load_roster
+
+    settings = sessions.load(directory, config)
+    terminal.say(pins.trust(settings.data_dir, load_roster(settings.roster), name, fingerprint))
+
+
+@app.command()
 def down(
     directory: ClusterDirectory,
     after: Annotated[float, typer.Option(help="seconds to wait before")] = 0.0,

@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from coordinator import broker, pki
+from coordinator import broker, pki, revoke
 from coordinator.broker import PROTOCOL, BrokerKind
 from coordinator.inputs_csv import Inputs, read_inputs
 from coordinator.processes import Services, free_port
 from party_node.config import CoordinatorConfig, load_coordinator
 from party_node.enrolment import certificate_request
+from party_node.roster import load_roster
 from party_node.toml import read_toml
 from party_node.transport import OFFLINE, ONLINE, Transport, status_topic
 from protocol.errors import ConfigError, SottoError
@@ -48,8 +49,9 @@ def exists(directory: Path) -> bool:
 
 
 def parties_of(directory: Path) -> list[str]:
-    """The names of a cluster's parties."""
-    return list(read_toml(directory / "roster.toml")["parties"])
+    """The names of a cluster's parties, without those who are revoked."""
+    roster = load_roster(directory / "roster.toml")
+    return [name for name in roster.parties if name not in roster.revoked]
 
 
 # -- making one ----------------------------------------------------------------------------------
@@ -117,6 +119,7 @@ def _make_broker(folder: Path, authority: pki.Authority, host: str) -> None:
     key = pki.create_key(folder / "tls.key")
     names = list(dict.fromkeys([host, "localhost", "127.0.0.1"]))
     pki.write_new(folder / "tls.crt", authority.issue_server(key.public_key(), names), mode=0o644)
+    revoke.create_list(authority, folder)
 
 
 def _make_member(folder: Path, authority: pki.Authority, name: str) -> str:

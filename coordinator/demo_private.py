@@ -64,7 +64,7 @@ def _ask(four: Four) -> tuple[list[str], str]:
 
 def _noise(node: NodeConfig, session: str, inputs: int) -> PrivacyView:
     """That session's noise, in an average of so many."""
-    spec = views.spec_of(views.find(views.open_journal(node).sessions(), session))
+    spec = views.find(views.open_journal(node).sessions(), session).spec
     found = privacy.view(spec, inputs)
     if found is None:
         raise SottoError("an answer without noise", "keep the directory and report this")

@@ -43,6 +43,7 @@ HELLO_LIMIT = 4096  # bytes; a name, a will's topic and "offline" are far shorte
 _DISCONNECT = 14
 _V311 = 4
 _CONNECT = 0x10
+_PUBLISH = 3
 
 log = logging.getLogger("coordinator.embedded_broker")
 
@@ -64,6 +65,7 @@ class Settings:
     ca: Path
     certificate: Path
     key: Path
+    revoked: Path  # the list of revoked certificates, read once
     access: AccessList
     max_packet: int
 
@@ -78,13 +80,16 @@ class Settings:
             ca=Path(values["cafile"]),
             certificate=Path(values["certfile"]),
             key=Path(values["keyfile"]),
+            revoked=Path(values["crlfile"]),
             access=AccessList.load(Path(values["acl_file"])),
             max_packet=int(values["max_packet_size"]),
         )
 
     def tls(self) -> ssl.SSLContext:
-        """TLS 1.3, and no handshake without a certificate that our authority signed."""
+        """TLS 1.3, and no handshake without a certificate that our authority signed and has not revoked."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self.ca))
+        context.load_verify_locations(cafile=str(self.revoked))
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(self.certificate, self.key)
@@ -189,6 +194,7 @@ class _Incoming(StreamReaderAdapter):  # type: ignore[misc]  # amqtt ships no ty
     async def _next(self) -> bytes:
         try:
             packet = await _read_packet(self._stream, self._limit)
+            _check_topic(packet)
         except (OSError, EOFError):
             await self._room(0)
             raise
@@ -295,6 +301,16 @@ async def _read_packet(reader: asyncio.StreamReader, limit: int) -> bytes:
     if length > limit:
         raise ConnectionAbortedError(f"a packet of {length} bytes, at most {limit}")
     return head + await reader.readexactly(length)
+
+
+def _check_topic(packet: bytes) -> None:
+    """Hang up on who publishes to a wildcard or to NUL [MQTT-3.3.2-2, 1.5.3-2]; amqtt would pass that on."""
+    if packet[0] >> 4 != _PUBLISH:
+        return
+    start = next((place for place, byte in enumerate(packet[1:5], start=2) if byte < 0x80), len(packet))
+    topic = packet[start + 2 : start + 2 + int.from_bytes(packet[start : start + 2], "big")]
+    if any(byte in topic for byte in b"+#\x00"):
+        raise ConnectionAbortedError("a publication to a topic that is none")
 
 
 async def _parse_hello(hello: bytes) -> ConnectPacket:

@@ -1,55 +1,74 @@
-"""`coordinator enroll`: a request and an identity made on a party's own machine become a membership."""
+"""`coordinator enroll`: a request and an identity made on a party's own machine become a membership.
+
+Once more with the same identity, it renews the certificate.  Another identity under a known name is refused
+until the old one is revoked: a change of key is never silent.  What was revoked is never taken again.
+"""
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
-from coordinator import pki
-from party_node.roster import fingerprint, load_roster
+from cryptography import x509
+
+from coordinator import members, pki
+from party_node.roster import Roster, fingerprint, load_roster, public_key
 from protocol.errors import ConfigError
 from protocol.names import PATTERN, is_name
 
 
 def enroll(directory: Path, name: str, request: Path, identity: str) -> list[str]:
-    """Sign the request, add the roster entry; returns what to tell the operator.
-
-    A name that is in the roster with another identity is refused: a change of key is never silent.
-    """
+    """Sign the request, add the roster entry; returns what to tell the operator."""
     if not is_name(name):
         raise ConfigError(f"{name}: not a party name", f"a name matches {PATTERN}")
     authority = pki.Authority.load(directory / "ca")
-    path = directory / "roster.toml"
+    path = directory / members.ROSTER
     roster = load_roster(path)
-    known = roster.identity(name)
-    if known is not None and base64.b64encode(known).decode() != identity:
-        raise ConfigError(
-            f"{name} is in {path} with ANOTHER identity, {fingerprint(known)}",
-            "if the party really has a new key, ask it by telephone, then remove the old entry by hand",
-        )
-    try:
-        pem = request.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{request}: {(error.strerror or 'unreadable').lower()}", "name tls.csr") from None
-    certificate = directory / "parties" / name / "tls.crt"
-    certificate.parent.mkdir(parents=True, exist_ok=True)
-    pki.write_new(certificate, authority.issue_client(pem, name), mode=0o644)
-    parties = {party: base64.b64encode(key).decode() for party, key in roster.parties.items()}
-    coordinators = {party: base64.b64encode(key).decode() for party, key in roster.coordinators.items()}
-    _replace(path, pki.roster_text({**parties, name: identity}, coordinators))
-    public = load_roster(path).parties[name]
+    key = _identity(identity)
+    _refuse_change(path, roster, name, key)
+    pem = _read(request)
+    _refuse_revoked(directory, f"the identity of {name}", key)
+    _refuse_revoked(directory, f"the key in {request}", pki.public_key(pem).public_bytes_raw())
+    signed = authority.issue_client(pem, name)
+    # Its own is over: nobody comes so far with the key that was revoked.
+    revoked = {other: why for other, why in roster.revoked.items() if other != name}
+    members.write_roster(directory, roster, {name: key}, revoked)
+    certificate = members.folder(directory, name) / members.CERTIFICATE
+    members.keep_certificate(certificate, signed)
+    until = x509.load_pem_x509_certificate(signed).not_valid_after_utc
+    done = "renewed the certificate of" if roster.entry(name) == key else "enrolled"
     return [
-        f"enrolled {name}, {fingerprint(public)}: compare this with the party by telephone",
+        f"{done} {name} until {until:%Y-%m-%d}",
+        f"compare this with the party by telephone: {fingerprint(key)}",
         f"send {certificate}, {directory / 'ca' / 'ca.crt'} and {path} to the party",
     ]
 
 
-def _replace(path: Path, text: str) -> None:
-    """The whole new roster or the old one, whatever happens; and only if it can be loaded."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text)
+def _identity(text: str) -> bytes:
     try:
-        load_roster(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        return public_key(text)
+    except ValueError as error:
+        raise ConfigError(f"the identity {error}", "`party-node init` prints it") from None
+
+
+def _read(request: Path) -> bytes:
+    try:
+        return request.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{request}: {(error.strerror or 'unreadable').lower()}", "name tls.csr") from None
+
+
+def _refuse_change(path: Path, roster: Roster, name: str, key: bytes) -> None:
+    known = roster.entry(name)
+    if known not in (None, key) and name not in roster.revoked:
+        raise ConfigError(
+            f"{name} is in {path} with ANOTHER identity, {fingerprint(known or b'')}",
+            "if the party, asked by telephone, really has a new key: first `coordinator revoke` the old one",
+        )
+
+
+def _refuse_revoked(directory: Path, what: str, key: bytes) -> None:
+    if fingerprint(key) in members.revoked_keys(directory):
+        raise ConfigError(
+            f"{what}, {fingerprint(key)}, was revoked",
+            "a key that was revoked is never taken again: `party-node init` makes new ones",
+        )

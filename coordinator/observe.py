@@ -62,9 +62,9 @@ class SessionView:
 
     @property
     def refused(self) -> dict[str, str]:
-        """Who has refused, and the code of the reason."""
+        """Who has refused, and why."""
         refusals = self._mail.statements(Refuse, self.spec.members)
-        return {name: str(each.code) for name, each in refusals.items()}
+        return {name: str(each) for name, each in refusals.items()}
 
     @property
     def received(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class SessionView:
     def _aborted(self) -> Ending | None:
         if refusal := self._mail.statements(Refuse, [self.spec.leader]).get(self.spec.leader):
             # Nobody is left to say so.
-            return Ending(AbortReason.REFUSED, f"{self.spec.leader} refused ({refusal.code})")
+            return Ending(AbortReason.REFUSED, f"{self.spec.leader} refused ({refusal})")
         confirms = self._mail.statements(Confirm, self.spec.results)
         if len({each.transcript for each in confirms.values()}) > 1:
             return Ending(AbortReason.SPLIT_VIEW, "the result parties saw different transcripts")

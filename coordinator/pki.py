@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import ipaddress
+import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ from protocol.errors import ConfigError
 CA_LIFETIME = dt.timedelta(days=3652)  # ten years
 LEAF_LIFETIME = dt.timedelta(days=365)
 CLOCK_SKEW = dt.timedelta(minutes=5)  # a certificate works at once on a machine that runs behind
+# A broker whose clock says that a list is of tomorrow, or was to be renewed yesterday, lets nobody in at all.
+LIST_SKEW = dt.timedelta(days=1)
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -74,12 +77,16 @@ def identity(key: Ed25519PrivateKey) -> str:
     return base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
 
-def roster_text(parties: Mapping[str, str], coordinators: Mapping[str, str]) -> str:
+def roster_text(
+    parties: Mapping[str, str], coordinators: Mapping[str, str], revoked: Mapping[str, str] | None = None
+) -> str:
     """roster.toml: who is who.  Each node pins these keys as SSH pins known hosts."""
     lines = ["# Identity keys (Ed25519, base64).  Compare them with their owners before use."]
     for table, members in (("parties", parties), ("coordinators", coordinators)):
         for name, key in members.items():
             lines += ["", f"[{table}.{name}]", f'identity = "{key}"']
+            if revoked and name in revoked:
+                lines.append(f"revoked = {json.dumps(revoked[name], ensure_ascii=False)}")
     return "\n".join(lines) + "\n"
 
 
@@ -114,12 +121,17 @@ class Authority:
             ) from None
         return cls(certificate, load_key(directory / "ca.key"))
 
-    def issue_server(self, who: bytes | Ed25519PublicKey, names: Sequence[str]) -> bytes:
+    def issue_server(
+        self,
+        who: bytes | Ed25519PublicKey,
+        names: Sequence[str],
+        lifetime: dt.timedelta = LEAF_LIFETIME,
+    ) -> bytes:
         """Sign a broker's key for these host names and IP addresses; returns PEM."""
         if not names:
             raise ConfigError("a server certificate needs a host name", "name at least one")
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
-        builder = self._leaf(_public_key(who), names[0], LEAF_LIFETIME)
+        builder = self._leaf(public_key(who), names[0], lifetime)
         return self._sign(builder, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
 
     def issue_client(
@@ -130,8 +142,39 @@ class Authority:
         The name comes from the caller and never from the request: a stranger's request cannot
         choose whom it speaks for.
         """
-        builder = self._leaf(_public_key(who), name, lifetime)
+        builder = self._leaf(public_key(who), name, lifetime)
         return self._sign(builder, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+
+    def revocation_list(self, revoked: Mapping[int, dt.datetime], number: int) -> bytes:
+        """Sign the list of serial numbers that are refused, and since when; returns PEM [RFC 5280, §5].
+
+        It is in force as long as the authority's own certificate: were it to end before, whoever runs the
+        broker would have to sign a new one in time, or nobody could connect.  That an old list could be put
+        in the place of a new one is no loss here: who could do that could change the broker's rules.
+        """
+        certificate, signed = self.certificate, dt.datetime.now(dt.UTC) - LIST_SKEW
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(certificate.subject)
+            .last_update(min(max(begins, signed), ends))
+            .next_update(ends)
+            .add_extension(issuer, critical=False)
+            .add_extension(x509.CRLNumber(number), critical=False)
+        )
+        for serial, since in revoked.items():
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since)
+            builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(self._key, None).public_bytes(serialization.Encoding.PEM)
+
+    def read_list(self, pem: bytes) -> tuple[int, dict[int, dt.datetime]]:
+        """The number of a list that we signed, and what is on it.  ValueError if it is none."""
+        found = x509.load_pem_x509_crl(pem)
+        if not found.is_signature_valid(self._key.public_key()):
+            raise ValueError("somebody else signed it")
+        number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        return number, {entry.serial_number: entry.revocation_date_utc for entry in found}
 
     def _leaf(self, key: Ed25519PublicKey, name: str, lifetime: dt.timedelta) -> x509.CertificateBuilder:
         builder = _builder(key, _common_name(name), self.certificate.subject, lifetime)
@@ -194,7 +237,8 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _public_key(who: bytes | Ed25519PublicKey) -> Ed25519PublicKey:
+def public_key(who: bytes | Ed25519PublicKey) -> Ed25519PublicKey:
+    """The key in a certificate request (PEM) that its sender holds, too.  Raises ConfigError."""
     if isinstance(who, Ed25519PublicKey):
         return who
     try:
@@ -207,6 +251,14 @@ def _public_key(who: bytes | Ed25519PublicKey) -> Ed25519PublicKey:
         raise ConfigError(
             "a certificate request must hold an Ed25519 key and its signature", "make a new one"
         )
+    return key
+
+
+def ed25519(certificate: x509.Certificate) -> Ed25519PublicKey:
+    """The key in a certificate that we have signed."""
+    key = certificate.public_key()
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigError("a certificate whose key is not Ed25519", "it is none of this authority's")
     return key
 
 

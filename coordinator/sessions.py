@@ -13,12 +13,11 @@ from pydantic import ValidationError
 
 from coordinator import announce, terminal
 from coordinator.campaign import Campaign
+from party_node import certificates, console, logs, privacy, views
 from party_node import config as configs
-from party_node import console, logs, privacy, views
 from party_node.config import CoordinatorConfig
-from party_node.daemon import now_ms, open_journal
+from party_node.daemon import checked_roster, now_ms, open_journal
 from party_node.journal import SessionRow
-from party_node.roster import load_roster
 from protocol.functionalities import Functionality
 from protocol.spec import SessionSpec
 from protocol.states import OVER, State
@@ -56,11 +55,13 @@ def launch(
         relation=given.get("relation"),
         colluders=given.get("colluders"),
     )
-    roster = load_roster(settings.roster)
+    roster = checked_roster(settings)
     spec = announce.build(question, settings.name, roster, now_ms(), secrets.token_bytes(16))
     if given["dry_run"]:
         _show_plan(spec, as_json=given["as_json"])
         return
+    for found in certificates.usable(settings):
+        terminal.note(f"{found.message}: {found.hint}")
     with terminal.Progress(quiet=given["as_json"]) as progress:
         campaign = Campaign(settings, spec, progress)
         uvloop.run(campaign.launch())
@@ -73,7 +74,7 @@ def watch(prefix: str, directory: Path | None, config: Path | None, *, as_json: 
     row = _find(settings, prefix)
     if row.ended is None:
         with terminal.Progress(quiet=as_json) as progress:
-            uvloop.run(Campaign(settings, views.spec_of(row), progress).watch())
+            uvloop.run(Campaign(settings, row.spec, progress).watch())
     _show_end(settings, row.id, as_json=as_json)
 
 
@@ -90,9 +91,9 @@ def cancel(prefix: str, directory: Path | None, config: Path | None, *, as_json:
     row = _find(settings, prefix)
     if row.ended is None:
         with terminal.Progress(quiet=as_json) as progress:
-            uvloop.run(Campaign(settings, views.spec_of(row), progress).cancel())
+            uvloop.run(Campaign(settings, row.spec, progress).cancel())
     found = views.session_view(_find(settings, row.id))
-    _print_end(settings, found, views.spec_of(row), as_json=as_json)
+    _print_end(settings, found, row.spec, as_json=as_json)
     if found["state"] == State.COMPLETED:
         raise typer.Exit(console.FAILED)
 
@@ -120,7 +121,7 @@ def _refreshed(settings: CoordinatorConfig, row: SessionRow) -> SessionRow:
     if row.ended is not None:
         return row
     with terminal.Progress(quiet=True) as progress:
-        uvloop.run(Campaign(settings, views.spec_of(row), progress).watch(REFRESH_SECONDS))
+        uvloop.run(Campaign(settings, row.spec, progress).watch(REFRESH_SECONDS))
     return _find(settings, row.id)
 
 
@@ -136,7 +137,7 @@ def _show_plan(spec: SessionSpec, *, as_json: bool) -> None:
 def _show_end(settings: CoordinatorConfig, session: str, *, as_json: bool) -> None:
     row = _find(settings, session)
     found = views.session_view(row)
-    _print_end(settings, found, views.spec_of(row), as_json=as_json)
+    _print_end(settings, found, row.spec, as_json=as_json)
     if found["state"] != State.COMPLETED:
         raise typer.Exit(console.NO_ANSWER)
 

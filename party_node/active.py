@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from party_node.journal import Journal, SessionRow
+from party_node.journal import Journal, SessionRow, is_evidence
 from party_node.post import Post, Publication, Sent
 from party_node.seal import Seal
 from protocol.errors import LocalProtocolError
 from protocol.letters import Part, cut, parse
-from protocol.messages import RefusalCode, Request, Step
+from protocol.messages import AbortReason, RefusalCode, Request, Step
 from protocol.ring import BYTES, Ring
 from protocol.rounds import Setups
 from protocol.sealed import Outgoing
@@ -27,6 +27,7 @@ FIRST_REQUEST = 300  # milliseconds without progress after which we ask for what
 A_MEMBER = 20  # and so many more for each member: the more there are, the longer a step takes everybody,
 MOST_PATIENCE = 3_000  # but not more than this for all of them
 SLOW_LINK = 10_000  # bytes a millisecond: how much longer a large letter may be on its way
+MOST_HASHED = 1 << 16  # bytes of a payload: of larger ones there cannot come many a second
 LAST_REQUEST = 15_000  # and the longest pause between two requests
 RETAIN_AFTER = 2_000  # milliseconds more, and somebody must be away: the broker keeps our letters
 
@@ -68,6 +69,7 @@ class ActiveSession:
         self.machine = Session(spec, session, me, seed, value, self._seal.unseal, self._seal.usable, setups)
         self._journal, self._post = journal, post
         self._outbox: dict[tuple[str, str], list[Sent]] = {}
+        self._taken: set[int] = set()  # hashes of topics and payloads
         self._number = 0  # of the next arrival
         self._now = 0  # of what is being taken in
         self._pause = FIRST_REQUEST
@@ -83,23 +85,30 @@ class ActiveSession:
         self._progress(now)
         self._send(self.machine.join(self._seal.public_key, now))
 
-    def refuse(self, code: RefusalCode, detail: str) -> None:
+    def refuse(self, code: RefusalCode, detail: str, words: str) -> None:
         """Take no part, and say so."""
-        self._send(self.machine.refuse(code, detail))
+        self._send(self.machine.refuse(code, detail, words))
 
-    def resume(self, row: SessionRow, now: int) -> None:
+    @property
+    def shared(self) -> bool:
+        """Whether letters that depend on our input are stored, and so may have left."""
+        return any(stage == Step.SHARE for stage, _ in self._outbox)
+
+    def resume(self, row: SessionRow, arrivals: Iterable[tuple[int, bytes | None]], now: int) -> None:
         """Replay the journal: the same arrivals give the same state, and the outbox has what was sent."""
         self._now = now
         self._rejoin(row)
-        for at, payload in list(self._journal.arrivals(self.id)):
+        for at, payload in arrivals:
             self._number += 1
             self._send(replay_one(self.machine, at, payload))
         self._progress(now)
 
-    def abandon(self, row: SessionRow, detail: str, now: int) -> None:
-        """End a session that cannot be resumed: what it needs did not survive."""
+    def abandon(
+        self, row: SessionRow, detail: str, now: int, reason: AbortReason = AbortReason.LOST_STATE
+    ) -> None:
+        """End a session that cannot be resumed: what it needs did not survive, or we no longer want it."""
         self._rejoin(row)
-        self._send(self.machine.abandon(detail, now))
+        self._send(self.machine.abandon(detail, now, reason))
 
     def _rejoin(self, row: SessionRow) -> None:
         """A letter whose file is damaged stays in the outbox without its bytes: it is never made anew."""
@@ -121,10 +130,20 @@ class ActiveSession:
         self._now = now
         out = self.machine.receive(part, now)
         # A reveal in many parts is bound by a commitment that is in the journal: it is asked for again.
-        if part.header.step is not Step.REVEAL or part.header.parts == 1:
-            self._arrived(payload, now)
+        header = part.header
+        if header.step is not Step.REVEAL or header.parts == 1:
+            self._arrived(payload, now, plain=header.parts == 1 and is_evidence(header.step))
         self._send(out)
         self._progress(now)
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """Note a payload that has been taken in, so that a repetition is known before it is taken apart."""
+        if len(payload) <= MOST_HASHED:
+            self._taken.add(hash((topic, payload)))
+
+    def has_taken(self, topic: str, payload: bytes) -> bool:
+        """Whether these bytes have been taken in; Python's hash has a secret key, so nobody makes it lie."""
+        return len(payload) <= MOST_HASHED and hash((topic, payload)) in self._taken
 
     def drawn(self, noise: Share, now: int) -> None:
         """Our part of the noise.  The journal keeps when it came, and not what follows from the seed."""
@@ -143,8 +162,8 @@ class ActiveSession:
             FIRST_REQUEST + min(A_MEMBER * members, MOST_PATIENCE) + elements * BYTES * members // SLOW_LINK
         )
 
-    def _arrived(self, payload: bytes | None, now: int) -> None:
-        self._journal.arrived(self.id, self._number, now, payload)
+    def _arrived(self, payload: bytes | None, now: int, *, plain: bool = False) -> None:
+        self._journal.arrived(self.id, self._number, now, payload, plain=plain)
         self._number += 1
 
     # -- time ----------------------------------------------------------------------------------------

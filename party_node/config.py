@@ -31,7 +31,9 @@ from party_node.toml import PREFIX, checked, read_toml
 from protocol.dp import epsilon as epsilons
 from protocol.encoding import MOST_DECIMALS
 from protocol.errors import ConfigError
-from protocol.names import PATTERN, Name
+from protocol.functionalities import CATALOGUE
+from protocol.letters import ALL
+from protocol.names import PATTERN, Name, is_name
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
@@ -88,6 +90,19 @@ def _nano(value: object) -> object:
     return epsilons.parse(bound) if isinstance(bound, Decimal) else bound
 
 
+def _known(name: str) -> str:
+    if name not in CATALOGUE:
+        raise ValueError(f"is no function; there are {', '.join(CATALOGUE)}")
+    return name
+
+
+def _audience(name: str) -> str:
+    if name != ALL and not is_name(name):
+        raise ValueError(f'should be a name matching {PATTERN}, or "{ALL}"')
+    return name
+
+
+Known = Annotated[str, AfterValidator(_known)]
 Epsilon = Annotated[int | None, BeforeValidator(_nano)]  # nano-ε
 
 
@@ -144,9 +159,40 @@ class InputSource(_Table):
         return self
 
 
+Audience = Annotated[str, AfterValidator(_audience)]
+
+
 class Policy(_Table):
     """What this node takes part in."""
 
+    functions: tuple[Known, ...] | None = Field(
+        None, description=f"a list of functions that it serves, of {', '.join(CATALOGUE)}"
+    )
+    inputs: tuple[StrictStr, ...] | None = Field(
+        None, description="a list of names of inputs that it computes on for others"
+    )
+    recipients: tuple[Audience, ...] | None = Field(
+        None, description='a list of those who may learn an answer; "all" stands for everybody'
+    )
+    recognised: tuple[Name, ...] | None = Field(
+        None, description="a list of the compute parties of whom we believe that they do not all collude"
+    )
+    min_recognised: StrictInt = Field(
+        2, ge=0, description="fewest of the recognised compute parties that a session must have"
+    )
+    longest: StrictInt | None = Field(
+        None, ge=1, description="the most seconds from a session's announcement to its end"
+    )
+    max_sessions: StrictInt = Field(100, ge=1, description="most sessions that may be open at a time")
+    exact: StrictBool | None = Field(
+        None, description="true or false: whether inputs may go into answers without noise"
+    )
+    min_difference: StrictInt | None = Field(
+        None, ge=1, description="by how many parties the exact answers that one input goes into must differ"
+    )
+    approve: Literal["auto", "ask"] = Field(
+        "auto", description='"auto", or "ask": a session waits for `party-node approve`'
+    )
     min_inputs: int = Field(
         3, ge=1, description="fewest inputs of a session that one of our inputs goes into"
     )
@@ -156,6 +202,32 @@ class Policy(_Table):
     min_colluders: StrictInt = Field(
         1, ge=0, description="fewest colluding compute parties that noise on our inputs must be made for"
     )
+
+
+def _endpoint(listen: str) -> str:
+    if (found := _ENDPOINT.fullmatch(listen)) is None or not 0 < int(found["port"]) <= 65535:
+        raise ValueError('should be an address and a port, as in "127.0.0.1:9464" or "[::1]:9464"')
+    return listen
+
+
+_ENDPOINT = re.compile(r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
+
+
+class Metrics(_Table):
+    """The port on which the node tells how it is."""
+
+    listen: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        None, description='an address and a port for /healthz and /metrics, as in "127.0.0.1:9464"'
+    )
+    patience: int = Field(
+        60, ge=1, description="seconds without a link to the broker after which /healthz says failing"
+    )
+
+    @property
+    def endpoint(self) -> tuple[str, int] | None:
+        """Where to listen: a host and a port."""
+        found = None if self.listen is None else _ENDPOINT.fullmatch(self.listen)
+        return None if found is None else (found["six"] or found["host"], int(found["port"]))
 
 
 class _Daemon(_Table):
@@ -184,12 +256,19 @@ class _Daemon(_Table):
 class NodeConfig(_Daemon):
     """One party's node."""
 
-    policy: Policy = Field(
-        default_factory=Policy, description="a table: [policy] with min_inputs, max_epsilon, min_colluders"
-    )
+    policy: Policy = Field(default_factory=Policy, description="a table: [policy] with what it takes part in")
     compute: bool = Field(True, description="true or false: whether this node offers to compute")
     keep_sessions: int = Field(
         0, ge=0, description="seconds for which an ended session can still be shown by `party-node replay`"
+    )
+    keep_results: int = Field(
+        0, ge=0, description="seconds after which an ended session and its answer are deleted; 0: never"
+    )
+    keep_evidence: int = Field(
+        30 * 24 * 3600, ge=0, description="seconds for which `party-node audit` can tell of an ended session"
+    )
+    metrics: Metrics = Field(
+        default_factory=Metrics, description="a table: [metrics] with listen and patience"
     )
     inputs: dict[str, InputSource] = Field(
         default_factory=dict,

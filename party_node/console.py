@@ -3,7 +3,8 @@
 0  done
 1  an error, told as `program: error: …` and `program: hint: …`
 2  the command line could not be understood
-3  the session ended without an answer (refused, aborted or still open when waiting ended)
+3  the session ended without an answer (refused, aborted or still open when waiting ended), or a bundle of
+     `audit verify` lacks something
 """
 
 from __future__ import annotations

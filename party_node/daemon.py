@@ -6,10 +6,11 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,16 @@ from typing import Any
 import structlog
 import uvloop
 
+from party_node import approvals, certificates, inputs, pins, rules
 from party_node import data_dir as data_directory
-from party_node import inputs
-from party_node.config import CoordinatorConfig, InputSource, NodeConfig, Policy
+from party_node.config import CoordinatorConfig, NodeConfig, Policy
+from party_node.health import Snapshot, Tally
 from party_node.identity import load_identity
 from party_node.journal import Journal
 from party_node.node import Node, Observer
-from party_node.policy import Declared
+from party_node.notify import READY, STOPPING, notify, stay_alive
+from party_node.post import Publication
+from party_node.remains import Keep
 from party_node.roster import Roster, load_roster
 from party_node.transport import Transport
 from protocol.dp.polya import UnwantedError
@@ -32,10 +36,16 @@ from protocol.errors import ConfigError, InputError
 from protocol.letters import ALL, COMPUTE
 from protocol.messages import IN_ROUNDS, SEALED, Step
 from protocol.sharing import Share
+from protocol.spec import SessionSpec
+from protocol.states import Outcome
 
 log = structlog.get_logger("node")
 JOURNAL = "journal.sqlite"
+A_DAY = 86_400.0  # seconds
+AN_HOUR = 3_600_000  # milliseconds
+LEAST_RESULTS = 86_400  # seconds: by then no clock takes an announcement for a new one
 DRAWERS = 2  # threads, so that a short noise passes a long one
+LOADERS = 4  # likewise for inputs
 
 
 def now_ms() -> int:
@@ -61,8 +71,11 @@ class Daemon:
     ) -> None:
         """`sealed` is False for a reader of public letters: the sealed ones are large, and not for it."""
         self._config = config
-        self.roster = checked_roster(config)
+        certificates.own(config)
+        self.roster = checked_roster(config, remember=True)
+        pins.shout_all(self.roster, "party-node" if isinstance(config, NodeConfig) else "coordinator")
         self.journal = open_journal(config.data_dir)
+        self.journal_path = config.data_dir / JOURNAL
         sources = config.inputs if isinstance(config, NodeConfig) else {}
         policy = config.policy if isinstance(config, NodeConfig) else Policy(min_inputs=1)
         self.node = Node(
@@ -71,11 +84,11 @@ class Daemon:
             self.roster,
             self.journal,
             base_topic=config.broker.base_topic,
-            inputs={name: declared(source, policy) for name, source in sources.items()},
-            min_inputs=policy.min_inputs,
+            limits=rules.limits(sources, policy),
             entropy=os.urandom,
-            keep=1000 * config.keep_sessions if isinstance(config, NodeConfig) else 0,
+            keep=_keep(config) if isinstance(config, NodeConfig) else Keep(),
             observe=observe,
+            on_end=self._ended,
         )
         self._sources = sources
         self.transport = Transport(
@@ -86,12 +99,15 @@ class Daemon:
             filters=_filters(config, sealed=sealed),
             presence=isinstance(config, NodeConfig),
         )
+        self.tally = Tally()
+        self._telling = config.log_level == "debug"
         self._mail: list[tuple[str, bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = 0  # when it rings, in Unix milliseconds
         self._readers: set[asyncio.Task[None]] = set()
-        # Inputs are read by other threads: long vectors of noise must not keep them waiting.
+        # Long vectors of noise must not keep inputs waiting, nor the other way round.
         self._drawers = ThreadPoolExecutor(DRAWERS, thread_name_prefix="noise")
+        self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="input")
         self._leaving = False
         self._failure: asyncio.Future[None] | None = None
         self.changed = asyncio.Event()  # set after every step; who waits for something looks again
@@ -113,32 +129,56 @@ class Daemon:
             for future in (self._failure, link, task):
                 if future.done():
                     future.result()
+            self._read_mail()  # what has come is taken in, and what follows from it sent
             self.node.leave()
             self.step()
         finally:
             self._leaving = True
             await _stop(task, link, *self._readers)
-            self._drawers.shutdown(wait=False, cancel_futures=True)
+            for pool in (self._drawers, self._loaders):
+                pool.shutdown(wait=False, cancel_futures=True)
             if self._timer is not None:
                 self._timer.cancel()
             self.journal.close()
+
+    async def hear_people(self) -> None:
+        """While a person is asked about a session, look for the answer."""
+        while True:
+            await asyncio.sleep(approvals.LOOK_AGAIN)
+            if self.node.asks:
+                self._guarded(self._read_answers)
 
     # -- events: each ends in `step` -----------------------------------------------------------------
 
     def _on_message(self, topic: str, payload: bytes) -> None:
         """Messages that arrive in one turn of the loop share one transaction."""
+        if self._leaving:
+            return  # it will be asked for again
+        self.tally.received += 1
+        self.tally.received_bytes += len(payload)
+        if self._telling:
+            _tell("letter in", topic, payload)
         if not self._mail:
             asyncio.get_running_loop().call_soon(self._guarded, self._read_mail)
         self._mail.append((topic, payload))
 
     def _read_mail(self) -> None:
+        if self._leaving:
+            return
         mail, self._mail = self._mail, []
         now = now_ms()
         for topic, payload in mail:
             self.node.handle(topic, payload, now)
         self.step()
 
+    def _read_answers(self) -> None:
+        for said in approvals.heard(self._config.data_dir):
+            self.node.decide(said.session, approve=said.approve, words=said.words, now=now_ms())
+            self.step()
+            approvals.forget(said)
+
     def _on_connected(self) -> None:
+        self.tally.connections += 1
         self.node.reconnected(now_ms())
         self.step()
 
@@ -167,7 +207,7 @@ class Daemon:
             else:
                 self._spawn(self._load_slowly(session, name))
         for publication in self.node.commit():
-            self.transport.send(publication.topic, publication.payload, retain=publication.retain)
+            self._publish(publication)
         # Only now that the join is out: how long drawing takes may tell how large the noise is.
         while self.node.undrawn:
             self._spawn(self._draw(*self.node.undrawn.pop(0)))
@@ -176,6 +216,34 @@ class Daemon:
         self._set_timer()
         self.changed.set()
 
+    def _publish(self, publication: Publication) -> None:
+        topic, payload, retain = publication.topic, publication.payload, publication.retain
+        self.transport.send(topic, payload, retain=retain)
+        if self.transport.connected:
+            self.tally.sent += 1
+            self.tally.sent_bytes += len(payload)
+            self.tally.retained += retain
+        else:
+            self.tally.unsent += 1
+        if self._telling:
+            _tell("letter out", topic, payload)
+
+    def snapshot(self) -> Snapshot:
+        """How the node is just now."""
+        flaw, failure = self.journal.ledger.flaw(), self.journal.failure
+        return Snapshot(
+            self.tally.copy(),
+            dropped=dict(self.node.dropped),
+            open=self.node.open,
+            heard=dict(self.node.heard),
+            down=self.transport.down,
+            ledger=None if flaw is None else flaw.message,
+            storage=None if failure is None else failure.message,
+        )
+
+    def _ended(self, _session: str, spec: SessionSpec, outcome: Outcome) -> None:
+        self.tally.end(spec, outcome, now_ms())
+
     def _load(self, name: str) -> Exact | InputError:
         try:
             return inputs.load(name, self._sources[name], self._config.directory)
@@ -183,7 +251,8 @@ class Daemon:
             return error
 
     async def _load_slowly(self, session: str, name: str) -> None:
-        value = await asyncio.to_thread(self._load, name)
+        loop = asyncio.get_running_loop()
+        value = await loop.run_in_executor(self._loaders, self._load, name)
         self._guarded(lambda: self.node.loaded(session, value, now_ms()))
         self._guarded(self.step)
 
@@ -211,29 +280,22 @@ class Daemon:
 
     def _set_timer(self) -> None:
         """Wake when the node wants to; waking too early does no harm, so most changes need no new timer."""
-        due = self.node.deadline
-        if due is None or (self._timer is not None and self._wakes <= due):
+        now = now_ms()
+        hourly = now + AN_HOUR  # at least: clocks are set, and what is old is deleted
+        due = min(self.node.deadline or hourly, hourly)
+        if self._timer is not None and self._wakes <= due:
             return
         if self._timer is not None:
             self._timer.cancel()
-        now = now_ms()
-        self._wakes = min(max(due, now + 1), now + 3_600_000)  # at least hourly: clocks are set
+        self._wakes = max(due, now + 1)
         delay = (self._wakes - now) / 1000
         self._timer = asyncio.get_running_loop().call_later(delay, self._guarded, self._on_time)
 
 
-def declared(source: InputSource, policy: Policy) -> Declared:
-    """What the config says of one input, as rules."""
-    # Who limits what noise may cost would not have the same told without any.
-    limited = source.epsilon is not None or policy.max_epsilon is not None
-    return Declared(
-        source.lower,
-        source.upper,
-        source.decimals,
-        exact=not limited if source.exact is None else source.exact,
-        budget=source.epsilon,
-        max_epsilon=policy.max_epsilon,
-        min_colluders=policy.min_colluders,
+def _keep(config: NodeConfig) -> Keep:
+    results = max(config.keep_results, LEAST_RESULTS) if config.keep_results else None
+    return Keep(
+        1000 * config.keep_sessions, 1000 * config.keep_evidence, None if results is None else 1000 * results
     )
 
 
@@ -245,24 +307,55 @@ def _filters(config: NodeConfig | CoordinatorConfig, *, sealed: bool) -> list[st
     return [f"{base}/+/+/{config.name}/+", *(f"{base}/{step}/+/{to}/+" for step in steps for to in audiences)]
 
 
-def checked_roster(config: NodeConfig | CoordinatorConfig) -> Roster:
-    """The roster, if it pins the key that we sign with under our name."""
+def checked_roster(config: NodeConfig | CoordinatorConfig, *, remember: bool = False) -> Roster:
+    """The roster, if it names us with the key that we sign with, compared with the keys that we know.
+
+    With `remember`, the keys of new names are noted.
+    """
     roster = load_roster(config.roster)
     public = load_identity(config.identity_key).public_key().public_bytes_raw()
-    pinned = roster.identity(config.name)
-    if pinned != public:
-        problem = "does not name" if pinned is None else "has another key for"
+    entry = roster.entry(config.name)
+    if entry != public:
+        problem = "does not name" if entry is None else "has another key for"
         raise ConfigError(
             f"{config.roster}: {problem} {config.name}, who is to sign with {config.identity_key}",
             "everybody's roster must hold the identity that `party-node init` printed",
         )
+    roster = pins.compared(roster, config.data_dir, remember=remember)
+    if objection := roster.objection(config.name):
+        raise ConfigError(
+            f"{config.roster}: {config.name}, who we are, {objection}", _own_remedy(config, roster)
+        )
     return roster
+
+
+def _own_remedy(config: NodeConfig | CoordinatorConfig, roster: Roster) -> str:
+    if config.name in roster.revoked:
+        return "nobody believes this key any more: make new ones, and enroll with them"
+    program = "party-node" if isinstance(config, NodeConfig) else "coordinator"
+    return f"if the keys are new: {program} trust {config.name} and the fingerprint that was made with them"
+
+
+def _tell(event: str, topic: str, payload: bytes) -> None:
+    """A letter in the log: what is on its envelope, and how large it is."""
+    levels = topic.rsplit("/", 5)[1:]
+    if len(levels) == 5:
+        session, step, sender, to, part = levels
+        log.debug(event, session=session[:8], step=step, sender=sender, to=to, part=part, size=len(payload))
 
 
 async def _stop(*tasks: asyncio.Future[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def daily_until(stop: asyncio.Event, look: Callable[[], None], day: float = A_DAY) -> None:
+    """Look now and every day, until it is time to stop."""
+    while not stop.is_set():
+        look()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), day)
 
 
 async def serve(config: NodeConfig) -> None:
@@ -273,13 +366,35 @@ async def serve(config: NodeConfig) -> None:
         loop.add_signal_handler(number, stop.set)
 
     async def until_stopped() -> None:
-        await stop.wait()
+        notify(READY)
+        try:
+            await daily_until(stop, lambda: certificates.warn(config))
+        finally:
+            notify(STOPPING)
 
     with data_directory.held(config.data_dir):
         daemon = Daemon(config)
         log.info("node started", name=config.name, pid=os.getpid())
-        await daemon.run(until_stopped)
+        async with _watched(config, daemon):
+            await daemon.run(until_stopped)
     log.info("node stopped", name=config.name)
+
+
+@asynccontextmanager
+async def _watched(config: NodeConfig, daemon: Daemon) -> AsyncIterator[None]:
+    """Let others see how the node is: its own port, if it has one, and the service manager."""
+    alive, hearing = asyncio.create_task(stay_alive()), asyncio.create_task(daemon.hear_people())
+    try:
+        if (endpoint := config.metrics.endpoint) is None:
+            yield
+            return
+        # Imported here because most nodes have no port, and Prometheus' library takes time to start.
+        from party_node import web  # noqa: PLC0415
+
+        async with web.serving(endpoint, web.pages(config, daemon)):
+            yield
+    finally:
+        await _stop(alive, hearing)
 
 
 def run(config: NodeConfig) -> None:
@@ -287,3 +402,6 @@ def run(config: NodeConfig) -> None:
     # What was imported lives as long as the process: no need to look through it for garbage each time.
     gc.freeze()
     uvloop.run(serve(config))
+    if threading.active_count() > 1:
+        # All is stored and said.  What is still being read is for nobody, and a query may take for ever.
+        os._exit(0)

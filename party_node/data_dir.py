@@ -43,6 +43,18 @@ def held(data_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def runs(data_dir: Path) -> bool:
+    """Whether a node runs on it."""
+    try:
+        with (data_dir / _LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _lock(descriptor: int, data_dir: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,13 +11,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from protocol.errors import ConfigError, SottoError
 
 MEMORY = ":memory:"  # SQLite's name for a database without a file
 BUSY_SECONDS = 10  # to wait for another command of the same coordinator
 _DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}  # the disk fails; the file may be as it should
-_DAMAGED = "the journal must be a file that this node wrote; a damaged one must be moved away by hand"
+DAMAGED = "the journal must be a file that this node wrote; a damaged one must be moved away by hand"
 
 
 class StorageError(SottoError):
@@ -29,24 +30,68 @@ class StorageError(SottoError):
         super().__init__(f"{path}: {problem}", hint)
 
 
+class DamagedError(ConfigError, sqlite3.DatabaseError):
+    """The file is not one that was written as it is."""
+
+
+class _Cursor(sqlite3.Cursor):
+    """Says which file is damaged, wherever in it that is noticed."""
+
+    connection: Database
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            code = getattr(error, "sqlite_errorcode", None)  # none: what is stored as text is not UTF-8
+            if code is None or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise DamagedError(f"{self.connection.path}: {error}", DAMAGED) from None
+            raise
+
+    def execute(self, sql: str, parameters: Any = ()) -> _Cursor:
+        """As sqlite3's."""
+        with self._reading():
+            super().execute(sql, parameters)
+        return self
+
+    def fetchone(self) -> Any:
+        """As sqlite3's."""
+        with self._reading():
+            return super().fetchone()
+
+    def fetchall(self) -> list[Any]:
+        """As sqlite3's."""
+        with self._reading():
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        with self._reading():
+            return super().__next__()
+
+
 class Database(sqlite3.Connection):
     """Reads are `execute`; what is to be kept goes through `write`, up to the next `commit`."""
 
     path: Path | str
-    _failure: StorageError | None = None
+    failure: StorageError | None = None  # why nothing more is written
+
+    def cursor(self, factory: Any = _Cursor) -> Any:
+        """One that names the file if it is damaged; `execute` takes it too."""
+        return super().cursor(factory)
 
     @contextmanager
     def storing(self) -> Iterator[None]:
         """Around what must reach the disk, here or in a file beside: StorageError, now and ever after."""
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # our bug
         except (sqlite3.DatabaseError, OSError) as error:
-            self._failure = StorageError(self.path, error)
-            raise self._failure from None
+            self.failure = StorageError(self.path, error)
+            raise self.failure from None
 
     def begin(self) -> None:
         """From here to the commit nobody else writes, and what we read stays true."""
@@ -81,17 +126,19 @@ def opened(path: Path | str, schema: str, version: int) -> Database:
         try:
             database = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, factory=Database)
         except sqlite3.DatabaseError as error:
-            raise ConfigError(f"{path}: {error}", _DAMAGED) from None
+            raise ConfigError(f"{path}: {error}", DAMAGED) from None
         database.path = path
         try:
             _prepare(database, schema, version)
-        except (sqlite3.DatabaseError, ConfigError) as error:
+        except (sqlite3.DatabaseError, ConfigError, UnicodeDecodeError) as error:
             database.close()
             if isinstance(error, ConfigError):
                 raise
+            if isinstance(error, UnicodeDecodeError):
+                raise ConfigError(f"{path}: {error.reason}", DAMAGED) from None
             if error.sqlite_errorcode & 0xFF in _DISK:
                 raise StorageError(path, error) from None
-            raise ConfigError(f"{path}: {error}", _DAMAGED) from None
+            raise ConfigError(f"{path}: {error}", DAMAGED) from None
     return database
 
 

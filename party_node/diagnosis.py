@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from party_node import certificates
 from protocol.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def unsubscribed(broker: BrokerConfig) -> Problem:
 def _untrusted(broker: BrokerConfig, where: str, error: ssl.SSLCertVerificationError) -> Problem:
     match error.verify_code:
         case code if code == _EXPIRED:
-            return Problem("expired", f"the certificate of {where} has expired", "its operator must renew it")
+            return _expired(broker, where)
         case code if code == _NOT_YET_VALID:
             return Problem("clock", f"the certificate of {where} is not valid yet", "is our clock right?")
         case code if code in (_WRONG_HOST, _WRONG_ADDRESS):
@@ -123,11 +124,27 @@ def _untrusted(broker: BrokerConfig, where: str, error: ssl.SSLCertVerificationE
     )
 
 
+def _expired(broker: BrokerConfig, where: str) -> Problem:
+    """The broker's certificate, or the authority's, which stands above it."""
+    authority = x509.load_pem_x509_certificate(broker.ca.read_bytes())
+    if (ended := authority.not_valid_after_utc) < dt.datetime.now(dt.UTC):
+        message = f"the authority {broker.ca} expired on {ended.date()}"
+        return Problem("expired", message, certificates.RENEW_ALL)
+    hint = "its operator must renew it: `coordinator renew`"
+    return Problem("expired", f"the certificate of {where} has expired", hint)
+
+
 def _alert(broker: BrokerConfig, where: str, error: ssl.SSLError) -> Problem:
     own = _own_certificate(broker)
     if own is not None:
         return own
     reason = (error.reason or str(error)).lower().replace("_", " ")
+    if "certificate revoked" in reason:
+        return Problem(
+            "revoked",
+            f"{where} refused our certificate {broker.certificate}: it is revoked",
+            "ask whoever runs the broker why; to come back, make new keys with `party-node init` and enroll",
+        )
     if "alert" in reason and ("cert" in reason or "unknown ca" in reason or "decrypt" in reason):
         return Problem(
             "certificate",
@@ -143,7 +160,7 @@ def _closed(broker: BrokerConfig, where: str) -> Problem:
     return _own_certificate(broker) or Problem(
         "closed",
         f"{where} closed the connection before it answered",
-        f"is {broker.certificate} signed by the broker's authority?  Its log may say more",
+        f"is {broker.certificate} signed by the broker's authority, and not revoked?  Its log may say more",
     )
 
 
@@ -156,7 +173,7 @@ def _own_certificate(broker: BrokerConfig) -> Problem | None:
         return Problem(
             "own-expired",
             f"our certificate {broker.certificate} expired on {day}",
-            "get a new one from whoever signs for this broker",
+            certificates.RENEW,
         )
     if certificate.not_valid_before_utc > now:
         return Problem(

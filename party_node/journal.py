@@ -12,30 +12,35 @@ the session ends in a named abort; it is never made anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from party_node import anchor, database, ledger
+from party_node import anchor, database, ledger, releases
 from party_node.anchor import Anchor
 from party_node.ledger import Ledger
 from party_node.post import Sent
+from party_node.releases import Releases
 from party_node.spool import Spool
 from protocol.correlation import ChoiceKeys, PairKeys
-from protocol.errors import SottoError
+from protocol.errors import ConfigError, SottoError
 from protocol.functionalities import Answer
-from protocol.messages import AbortReason, RefusalCode
+from protocol.letters import parse
+from protocol.messages import IN_ROUNDS, SEALED, AbortReason, MalformedError, RefusalCode, Step
 from protocol.ring import Ring
 from protocol.secret import Seed
+from protocol.spec import SessionSpec
 from protocol.states import Ending, Outcome, State
 from protocol.transcript import digest
 
 INPUT_FILE = "input"
 MEMORY = database.MEMORY
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SETUPS_KEPT = 2  # with each peer
 SCHEMA = """
 CREATE TABLE session (
@@ -52,9 +57,18 @@ CREATE TABLE session (
 CREATE TABLE input (               -- the snapshot of our own input; `elements` is NULL if it is in a file
     session TEXT PRIMARY KEY, shape TEXT NOT NULL, hash BLOB NOT NULL, elements BLOB
 ) STRICT;
+CREATE TABLE decision (            -- whether we take part, and who said so
+    session TEXT PRIMARY KEY, made TEXT NOT NULL, by TEXT NOT NULL, code TEXT NOT NULL, detail TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
 CREATE TABLE arrival (             -- payload is NULL where only the time came, '' for our own noise
     session TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, payload BLOB,
+    hash BLOB,                     -- of the payload
+    plain INTEGER NOT NULL,        -- 1: part of the evidence
     PRIMARY KEY (session, number)
+) STRICT;
+CREATE TABLE evidence (            -- of an ended session, the plain letters as they were signed
+    session TEXT NOT NULL, number INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (session, number)
 ) STRICT;
 CREATE TABLE outbox (              -- one row a part, exactly as published; NULL if it is in a file
     session TEXT NOT NULL, step TEXT NOT NULL, recipient TEXT NOT NULL, part INTEGER NOT NULL,
@@ -70,6 +84,7 @@ CREATE TABLE setup (               -- our halves of what serves a next extension
     PRIMARY KEY (peer, id)
 ) STRICT;
 """
+EVIDENCE = frozenset(Step) - SEALED - IN_ROUNDS - {Step.ANNOUNCE, Step.REQUEST}
 KINDS: dict[str, type[PairKeys | ChoiceKeys]] = {"pairs": PairKeys, "choices": ChoiceKeys}
 
 
@@ -86,6 +101,46 @@ class SessionRow:
     ended: int | None
     retained: bool
 
+    @property
+    def spec(self) -> SessionSpec:
+        """What was announced; ConfigError if the disk has altered it."""
+        try:
+            return _spec(self.announce)
+        except MalformedError as error:
+            problem = f"journal: session {self.id[:12]}: what was announced is damaged: {error.message}"
+            raise ConfigError(problem, database.DAMAGED) from None
+
+
+@lru_cache(maxsize=32)
+def _spec(announce: bytes) -> SessionSpec:
+    """A peer may ask about one many times a second."""
+    return SessionSpec.decode(parse(announce).body)
+
+
+class Made(StrEnum):
+    """What was decided about a session that we are to take part in."""
+
+    PENDING = "pending"  # a person is asked
+    JOINED = "joined"
+    REFUSED = "refused"
+
+
+class Decider(StrEnum):
+    """Who decided."""
+
+    POLICY = "policy"
+    PERSON = "person"
+
+
+class Decision(NamedTuple):
+    """Whether we take part, and why not."""
+
+    made: Made
+    by: Decider
+    code: str  # of a refusal
+    detail: str
+    at: int  # Unix milliseconds
+
 
 class LostError(SottoError):
     """A file that was not forced to the disk did not survive."""
@@ -98,9 +153,16 @@ class Journal:
         folder = None if path == MEMORY else Path(path).parent
         self._spool = Spool(folder and folder / "spool")
         self._answers = Spool(folder and folder / "answers")
-        self._leftovers: list[tuple[str, str | None]] = []  # files to delete once the commit is safe
-        self._db = database.opened(path, SCHEMA + ledger.SCHEMA, SCHEMA_VERSION)
+        self._leftovers: list[tuple[str, str | None]] = []  # files to delete once the commit is safe,
+        self._old_answers: list[str] = []  # and the folders of answers
+        self._db = database.opened(path, SCHEMA + ledger.SCHEMA + releases.SCHEMA, SCHEMA_VERSION)
         self.ledger = Ledger(self._db, None if folder is None else Anchor(folder / anchor.FILE))
+        self.releases = Releases(self._db)
+
+    @property
+    def failure(self) -> SottoError | None:
+        """Why nothing more is written, if the disk has failed."""
+        return self._db.failure
 
     def tidy(self) -> None:
         """Put in order what a crash left behind; only for the node that owns the journal, as it starts."""
@@ -129,6 +191,9 @@ class Journal:
         for session, name in self._leftovers:
             self._spool.drop(session, name)
         self._leftovers.clear()
+        for session in self._old_answers:
+            self._answers.drop(session, None)
+        self._old_answers.clear()
 
     def scrub(self) -> bool:
         """Take deleted secrets off the write-ahead log too; False if a reader is in the way just now."""
@@ -136,7 +201,7 @@ class Journal:
         return self._db.empty_log()
 
     def announced(self, session: str, announce: bytes, now: int) -> None:
-        """A session that we coordinate and have no part in."""
+        """A session that we coordinate and have no part in, or that a person is asked about."""
         self._write(
             "INSERT INTO session (id, announce, joined, state) VALUES (?,?,?,?)",
             *(session, announce, now, State.ANNOUNCED),
@@ -145,7 +210,9 @@ class Journal:
     def open(self, session: str, announce: bytes, now: int, seed: Seed, value: Ring | None) -> None:
         """A session begins: its seed and the snapshot of our input."""
         self._write(
-            "INSERT INTO session (id, announce, joined, seed, state) VALUES (?,?,?,?,?)",
+            "INSERT INTO session (id, announce, joined, seed, state) VALUES (?,?,?,?,?) "
+            "ON CONFLICT (id) DO UPDATE "  # a person has been asked
+            "SET joined = excluded.joined, seed = excluded.seed, state = excluded.state",
             *(session, announce, now, seed.expose(), State.JOINED),
         )
         if value is not None:
@@ -154,9 +221,17 @@ class Journal:
             row = (session, json.dumps(value.shape), digest("snapshot", raw), None if kept else raw)
             self._write("INSERT INTO input VALUES (?,?,?,?)", *row)
 
-    def arrived(self, session: str, number: int, now: int, payload: bytes | None) -> None:
+    def decided(self, session: str, decision: Decision) -> None:
+        """Whether we take part; a later word of a person replaces that they are asked."""
+        self._write("INSERT OR REPLACE INTO decision VALUES (?,?,?,?,?,?)", session, *decision)
+
+    def arrived(
+        self, session: str, number: int, now: int, payload: bytes | None, *, plain: bool = False
+    ) -> None:
         """A part, or a tick of the clock, that the session has taken in."""
-        self._write("INSERT INTO arrival VALUES (?,?,?,?)", session, number, now, payload)
+        made = payload and digest("arrival", payload)
+        row = (session, number, now, payload, made, int(plain))
+        self._write("INSERT INTO arrival VALUES (?,?,?,?,?,?)", *row)
 
     def sent(self, session: str, part: Sent) -> None:
         """A part that leaves after the next commit, and is resent byte by byte for ever after."""
@@ -178,6 +253,30 @@ class Journal:
             "UPDATE session SET state = ?, outcome = ?, answer = ?, ended = ? WHERE id = ?",
             *(outcome.state, _dump(outcome), answer, now, session),
         )
+
+    def keep_evidence(self, session: str) -> None:
+        """What everybody may read of an ended session outlives what is secret of it."""
+        self._write(
+            "INSERT OR IGNORE INTO evidence SELECT session, number, payload FROM arrival "
+            "WHERE session = ? AND plain = 1",
+            session,
+        )
+        ours = [sent.payload for sent in self.outbox(session) if sent.payload and is_evidence(sent.step)]
+        for number, payload in enumerate(ours):
+            self._write("INSERT OR IGNORE INTO evidence VALUES (?,?,?)", session, -1 - number, payload)
+
+    def drop_evidence(self, before: int) -> None:
+        """Delete it of sessions that ended before a time."""
+        query = "DELETE FROM evidence WHERE session IN (SELECT id FROM session WHERE ended < ?)"
+        self._write(query, before)
+
+    def drop_sessions(self, before: int) -> None:
+        """Delete what ended before a time and has nothing left but its answer."""
+        for (session,) in self._db.execute(_OLD, (before,)).fetchall():
+            self._write("DELETE FROM decision WHERE session = ?", session)
+            self._write("DELETE FROM evidence WHERE session = ?", session)
+            self._write("DELETE FROM session WHERE id = ?", session)
+            self._old_answers.append(session)
 
     def keep_setup(
         self, maker: str, peer: bytes, name: bytes, setup: PairKeys | ChoiceKeys, made: int
@@ -247,11 +346,33 @@ class Journal:
         )
         return [self._row(row) for row in self._db.execute(f"{_SELECT} {where}")]
 
+    def decision(self, session: str) -> Decision | None:
+        """Whether we take part, if that was ours to decide."""
+        query = "SELECT made, by, code, detail, at FROM decision WHERE session = ?"
+        row = self._db.execute(query, (session,)).fetchone()
+        return None if row is None else Decision(Made(row[0]), Decider(row[1]), *row[2:])
+
+    def pending(self) -> list[SessionRow]:
+        """The sessions that a person is asked about, oldest first."""
+        where = "WHERE ended IS NULL AND id IN (SELECT session FROM decision WHERE made = ?)"
+        rows = self._db.execute(f"{_SELECT} {where} ORDER BY joined, id", (Made.PENDING,))
+        return [self._row(row) for row in rows.fetchall()]
+
+    def evidence(self, session: str) -> list[bytes]:
+        """The plain letters of an ended session, ours first; empty once their time is over."""
+        query = "SELECT payload FROM evidence WHERE session = ? ORDER BY number"
+        return [payload for (payload,) in self._db.execute(query, (session,))]
+
     def arrivals(self, session: str) -> Iterator[tuple[int, bytes | None]]:
-        """(when, payload) in the order of arrival."""
-        yield from self._db.execute(
-            "SELECT at, payload FROM arrival WHERE session = ? ORDER BY number", (session,)
-        )
+        """(when, payload) in the order of arrival; LostError if one is damaged.
+
+        Others would be blamed for what the disk has altered.
+        """
+        query = "SELECT at, payload, hash FROM arrival WHERE session = ? ORDER BY number"
+        for at, payload, expected in self._db.execute(query, (session,)):
+            if payload and digest("arrival", payload) != expected:
+                raise LostError(f"a letter that arrived in session {session[:12]} is damaged")
+            yield at, payload
 
     def value(self, session: str) -> Ring | None:
         """The snapshot of our input; LostError if its file did not survive a power cut."""
@@ -282,13 +403,20 @@ class Journal:
             found.setdefault(names[peer], {})[name] = KINDS[kind].from_bytes(keys)
         return found
 
-    def outbox(self, session: str) -> list[Sent]:
-        """Every part that was sent, in order; without payload where its file is lost."""
+    def outbox(
+        self, session: str, wanted: Callable[[str, str], bool] = lambda _step, _to: True
+    ) -> list[Sent]:
+        """Every part that was sent, in order; without payload where its file is lost.
+
+        With `wanted(step, to)` only the parts for which it holds: the others' files are not read.
+        """
         rows = self._db.execute(
             "SELECT step, recipient, part, payload FROM outbox WHERE session = ? ORDER BY rowid", (session,)
         ).fetchall()
         found = []
         for step, to, part, payload in rows:
+            if not wanted(step, to):
+                continue
             raw = self._spool.read(session, _letter_file(step, to, part)) if payload is None else payload
             found.append(Sent(step, to, part, raw or b""))
         return found
@@ -337,7 +465,18 @@ _DROP_MARKS = """
 DELETE FROM setup WHERE made < ? AND keys IS NULL
     AND maker NOT IN (SELECT id FROM session WHERE seed IS NOT NULL)
 """
+_OLD = """
+SELECT id FROM session WHERE ended < ? AND id NOT IN (
+    SELECT session FROM outbox UNION SELECT session FROM arrival
+    UNION SELECT maker FROM setup UNION SELECT lent FROM setup WHERE lent IS NOT NULL
+)
+"""
 _SELECT = "SELECT id, announce, joined, seed, state, outcome, answer, ended, retained FROM session"
+
+
+def is_evidence(step: str) -> bool:
+    """True for the steps that tell how a session went and nothing that is in it."""
+    return step in EVIDENCE
 
 
 def _letter_file(step: str, to: str, part: int) -> str:

@@ -254,6 +254,15 @@ class Ledger:
         query = "SELECT session FROM ledger GROUP BY session HAVING count(*) = 1 ORDER BY min(number)"
         return [session for (session,) in self._db.execute(query)]
 
+    def of(self, session: str) -> list[Entry]:
+        """What a session has cost, in order."""
+        return list(self._events(session).values())
+
+    def before(self, number: int) -> bytes:
+        """The head that entry `number` is chained to."""
+        row = self._db.execute("SELECT head FROM ledger WHERE number = ?", (number - 1,)).fetchone()
+        return START.head if row is None else bytes(row[0])
+
     def entries(self) -> list[Entry]:
         """All of it, in order."""
         return [Entry(*row) for row in self._db.execute(f"{_SELECT} ORDER BY number")]

@@ -55,7 +55,8 @@ def _plain(value: object) -> object:
     if isinstance(value, Enum):
         return _plain(value.value)
     if type(value) is str or isinstance(value, PurePath):
-        text = str(value)
+        # Whoever can publish may have chosen it: nothing that a terminal would obey.
+        text = "".join(each if each.isprintable() else "?" for each in str(value))
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
     if type(value) in {list, tuple} and isinstance(value, list | tuple):
         return [_plain(element) for element in value]

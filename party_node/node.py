@@ -7,51 +7,40 @@ Data flows one way: payload → part → (signature) → session → letters →
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from party_node import policy
 from party_node.active import ActiveSession
+from party_node.admission import Admission, Admitted, Answer, Candidate, Refused
+from party_node.answering import Answering
 from party_node.budget import Budget
-from party_node.journal import Journal, LostError, SessionRow
-from party_node.policy import Declared
+from party_node.journal import Decision, Journal, LostError, Made, SessionRow
+from party_node.policy import Limits
 from party_node.post import Post, Publication, check_signature
-from party_node.remains import SETUP_LIFE, Remains
+from party_node.remains import SETUP_LIFE, Keep, Remains
 from party_node.roster import Roster
+from party_node.screen import Screen
+from party_node.throttle import Throttle
 from protocol.encoding import Exact
 from protocol.errors import InputError, SpecError
-from protocol.letters import ALL, COMPUTE, Part, parse
-from protocol.membership import describe
-from protocol.messages import MalformedError, RefusalCode, Request, Step
+from protocol.letters import ALL, Part
+from protocol.messages import AbortReason, MalformedError, Step
 from protocol.ring import Ring
 from protocol.rounds import Setups
 from protocol.secret import SEED_BYTES, Seed
 from protocol.session import Session
 from protocol.sharing import Share
 from protocol.spec import SessionSpec, session_id
-from protocol.states import Outcome
+from protocol.states import Outcome, State
 
-MOST_WAITING = 256  # parts kept for a session whose input is still being read; more are asked for again
-MOST_ANSWERED = 10_000  # entries of a table that only saves work
-# Whoever waits for a letter of ours must hear that it will not come.  It cannot ask for that, and we may have
-# said it while there was no link.
-ENDINGS = (Step.REFUSE, Step.ABORT)
-ANSWER_PAUSE = 100  # milliseconds between two answers to the same peer about the same session
+_NOTHING = Keep()
 
 log = structlog.get_logger("node")
 Observer = Callable[[Part, bytes], None]  # a part whose signature has been checked, and its payload
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A session that we would join, if our input can be encoded."""
-
-    spec: SessionSpec
-    announce: bytes
-    waiting: list[tuple[str, bytes]]
+Ended = Callable[[str, SessionSpec, Outcome], None]  # a session that is over for us
 
 
 class Node:
@@ -65,28 +54,28 @@ class Node:
         journal: Journal,
         *,
         base_topic: str,
-        inputs: Mapping[str, Declared],
-        min_inputs: int,
+        limits: Limits,
         entropy: Callable[[int], bytes],
-        keep: int = 0,
+        keep: Keep = _NOTHING,
         observe: Observer | None = None,
+        on_end: Ended | None = None,
     ) -> None:
         self.me = me
-        self.dropped: Counter[str] = Counter()  # payloads that were not for us to act on, by reason
-        self.wanted: list[tuple[str, str]] = []  # (session, input name): inputs to load, for the caller
         self.undrawn: list[tuple[str, Callable[..., Share]]] = []  # noise to draw, for the caller
         self.watched: set[str] = set()  # sessions that `observe` follows
+        self.heard: dict[str, int] = {}  # when each last sent us something that it had signed
         self._roster, self._journal, self._entropy = roster, journal, entropy
         self._post = Post(me, key, base_topic)
-        self._limits = policy.Limits(inputs, min_inputs)
-        self._budget = Budget(me, journal, inputs)
+        self._budget = Budget(me, journal, limits.inputs)
+        self._admission = Admission(me, roster, journal, limits, self._budget, self._running)
+        throttle = Throttle()
+        self._screen = Screen(me, roster, throttle)
         self._remains = Remains(journal, self._post, keep)
-        self._observe = observe
+        self._answering = Answering(journal, self._post, self._remains, throttle)
+        self._observe, self._on_end = observe, on_end
         self._active: dict[str, ActiveSession] = {}
-        self._pending: dict[str, Pending] = {}
-        self._answered: dict[tuple[str, str], int] = {}
         self._out: list[Publication] = []
-        self._ended = False  # a session has ended, or been swept, since the last commit
+        self._unsaved = False  # since the last commit something was noted that must not wait for a letter
 
     # -- for the caller ------------------------------------------------------------------------------
 
@@ -96,28 +85,35 @@ class Node:
             self._journal.tidy()
             self._remains.scrub(now)
             self._budget.settle(now)
+            self._admission.resume()
             if flaw := self._journal.ledger.flaw():
                 log.error("ledger not trusted", problem=flaw.message, hint=flaw.hint)
         for row in self._journal.sessions():
             if row.ended is None and row.seed is not None and only in (None, row.id):
                 self._resume(row, row.seed, now)
         for row in self._journal.unswept():
-            self._remains.over(row.id, self._spec(row), row.ended or now)
+            self._remains.over(row.id, row.spec, row.ended or now)
 
     def _resume(self, row: SessionRow, seed: Seed, now: int) -> None:
-        spec = self._spec(row)
+        spec = row.spec
+        stranger = policy.refuse_strangers(spec, self._roster)
+        if stranger is not None and row.state is not State.CONFIRMING:  # by then everything has been told
+            active = self._activate(row.id, spec, seed, None, {})
+            active.abandon(row, stranger.detail, now, AbortReason.REFUSED)
+            return self._settle(active, now)
         try:
             self._budget.keep_from_sharing(row.id, spec)
             value, setups = self._journal.value(row.id), self._journal.setups_of(row.id, spec.members)
+            arrivals = list(self._journal.arrivals(row.id))
         except LostError as error:
             active = self._activate(row.id, spec, seed, None, {})
             active.abandon(row, error.message, now)
         else:
             active = self._activate(row.id, spec, seed, value, setups)
-            active.resume(row, now)
+            active.resume(row, arrivals, now)
             self._draw(active)
             log.info("session resumed", session=row.id[:8], state=str(active.machine.state))
-        self._settle(active, now)
+        return self._settle(active, now)
 
     def handle(self, topic: str, payload: bytes, now: int) -> None:
         """Take in one payload from the broker.  Whatever it holds, it can only be used or dropped."""
@@ -127,39 +123,56 @@ class Node:
         session, step, sender = address
         if sender == self.me and session not in self.watched:
             return  # our own letter comes back to us
-        if session in self._pending:
-            waiting = self._pending[session].waiting
-            if len(waiting) < MOST_WAITING:
-                waiting.append((topic, payload))
+        found = self._active.get(session) or self._admission.candidate(session)
+        if found is not None and step == Step.ANNOUNCE:  # a retained one comes again with every connection
+            self._screen.drop("repeated", now)
             return
-        known = session in self._active or session in self.watched
-        if not known and step not in (Step.ANNOUNCE, Step.REQUEST):
-            self.dropped["unknown session"] += 1
+        spec = None if found is None else found.spec
+        if session not in self.watched and self._screen.unwanted(topic, payload, spec, now):
             return
+        if isinstance(found, ActiveSession) and found.has_taken(topic, payload):
+            self._screen.drop("repeated", now)
+        elif isinstance(found, Candidate) and step != Step.REQUEST:
+            if not found.keep(topic, payload):
+                self._screen.drop("no room", now)
+        else:
+            self._look(topic, payload, now)
+
+    def _look(self, topic: str, payload: bytes, now: int) -> None:
+        """Take a payload apart and use it.  What is of no use counts against whoever has published it."""
+        session, step, sender = topic.rsplit("/", 5)[1:4]
         try:
             self._dispatch(self._post.read(topic, payload), payload, now)
-        except MalformedError as error:
-            self.dropped["malformed"] += 1
-            log.warning("letter dropped", session=session[:8], step=step, problem=error.message)
-        except SpecError as error:
-            self.dropped["announcement"] += 1
-            log.warning("announcement ignored", session=session[:8], problem=error.message, hint=error.hint)
+        except (MalformedError, SpecError) as error:
+            self._screen.useless(topic, error, now)
+        else:
+            if step == Step.ANNOUNCE:
+                self._screen.repeated(sender, now)
+            elif step != Step.REQUEST and (active := self._active.get(session)):
+                active.take(topic, payload)
 
     def loaded(self, session: str, value: Exact | InputError, now: int) -> None:
         """The answer to an entry of `wanted`."""
-        pending = self._pending.pop(session)
-        try:
-            encoded = _encoded(pending.spec, value)
-        except InputError as error:
-            refusal = policy.Refusal(RefusalCode.INPUT, error.message, error.hint)
-            self._refuse(session, pending.spec, pending.announce, refusal, now)
-            return
-        if lacking := self._budget.reserve(session, pending.spec, now):
-            self._refuse(session, pending.spec, pending.announce, lacking, now)
-            return
-        self._join(session, pending.spec, pending.announce, encoded, now)
-        for topic, payload in pending.waiting:
-            self.handle(topic, payload, now)
+        self._answer(self._admission.loaded(session, value, now), now)
+
+    @property
+    def wanted(self) -> list[tuple[str, str]]:
+        """(session, input name): inputs to load, for the caller, who takes them off the list."""
+        return self._admission.wanted
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Payloads that were not for us to act on, by reason."""
+        return self._screen.dropped
+
+    @property
+    def asks(self) -> int:
+        """About how many sessions a person is asked."""
+        return self._admission.asks
+
+    def decide(self, session: str, *, approve: bool, words: str, now: int) -> None:
+        """A person's answer to a session that waits for it; to any other it changes nothing."""
+        self._answer(self._admission.decide(session, approve, words, now), now)
 
     def wants_noise(self, session: str) -> bool:
         """Whether it is worth to go on drawing; may be asked from any thread."""
@@ -179,7 +192,7 @@ class Node:
         (sent,) = self._post.plain(session, Step.ANNOUNCE, ALL, body)
         self._out.append(self._post.publication(session, sent, retain=True))
         if self.me in spec.members:
-            self._join(session, spec, sent.payload, None, now)
+            self._join(session, Candidate(spec, sent.payload), None, now)
         else:
             self._journal.announced(session, sent.payload, now)
         return session
@@ -187,7 +200,7 @@ class Node:
     def conclude(self, session: str, outcome: Outcome, now: int) -> None:
         """Note how a session ended in which we have no part."""
         self._journal.end(session, outcome, now)
-        self._ended = True
+        self._unsaved = True
 
     def withdraw(self, session: str) -> None:
         """Take our announcement off the broker."""
@@ -216,8 +229,14 @@ class Node:
     def deadline(self) -> int | None:
         """When `tick` is due, in Unix milliseconds."""
         dues = [active.deadline for active in self._active.values()]
-        dues.append(self._remains.deadline)
+        dues += [self._remains.deadline, self._admission.deadline]
         return min((due for due in dues if due is not None), default=None)
+
+    @property
+    def open(self) -> Counter[str]:
+        """How many sessions are not over, by where they are."""
+        states = Counter(str(active.machine.state) for active in self._active.values())
+        return states + Counter(pending=self._admission.open)
 
     def tick(self, now: int) -> None:
         """Do what is due."""
@@ -225,18 +244,20 @@ class Node:
             if active.deadline is not None and active.deadline <= now:
                 active.tick(now)
                 self._settle(active, now)
+        for answer in self._admission.tick(now):
+            self._answer(answer, now)
         if (left := self._remains.tick(now)) is not None:
             self._out += left
-            self._ended = True
+            self._unsaved = True
 
     def commit(self) -> list[Publication]:
         """Make durable what happened, and hand out what may now be published.
 
         What leads to no letter may wait for the next commit: were it lost, it would be asked for again.
         """
-        if self._out or self._ended:
+        if self._out or self._unsaved:
             self._journal.commit()
-        out, self._out, self._ended = self._out, [], False
+        out, self._out, self._unsaved = self._out, [], False
         return out
 
     def outcome(self, session: str) -> Outcome | None:
@@ -261,6 +282,7 @@ class Node:
         if identity is None:
             raise MalformedError(f"{header.sender} is no member of this session")
         check_signature(part, identity)
+        self.heard[header.sender] = now
         if self._observe is not None and header.session in self.watched:
             self._observe(part, payload)
         if active is not None and (header.sender != self.me or header.step is Step.ABORT):
@@ -277,66 +299,29 @@ class Node:
 
     def _announced(self, part: Part, payload: bytes, now: int) -> None:
         session = part.header.session
-        known = session in self._active or session in self._pending
+        known = session in self._active or self._admission.candidate(session) is not None
         if known or self._journal.session(session) is not None:
-            return  # a retained announcement comes again with every connection
-        identity = self._roster.identity(part.header.sender)
-        if identity is None:
-            raise SpecError(
-                f"{part.header.sender} is not in the roster", "only known coordinators may announce"
-            )
-        check_signature(part, identity)
-        spec = policy.believe(part, self._roster, now)
-        if self.me not in spec.members:
+            self._screen.drop("repeated", now)
             return
-        refusal = policy.refuse(spec, self.me, self._roster, self._limits) or self._budget.refuse(spec)
-        if refusal is not None:
-            self._refuse(session, spec, payload, refusal, now)
-        elif self.me in spec.inputs:
-            self._pending[session] = Pending(spec, payload, [])
-            self.wanted.append((session, spec.input))
-        else:
-            self._join(session, spec, payload, None, now)
+        asked = self._admission.asks
+        self._answer(self._admission.announced(part, payload, now), now)
+        self._unsaved |= self._admission.asks > asked
 
     def _requested(self, part: Part, now: int) -> None:
         """Send again what a member lacks; the coordinator may ask for what everybody may read."""
         session, peer = part.header.session, part.header.sender
-        if part.header.to != self.me or now < self._answered.get((session, peer), 0) + ANSWER_PAUSE:
+        if part.header.to != self.me or self._answering.hurried(session, peer, now):
+            self._screen.repeated(peer, now)
+            self._screen.drop("asked too often", now)
             return
-        row = self._journal.session(session)
-        spec = None if row is None else self._spec(row)
-        member = spec is None or peer in spec.members or peer == spec.coordinator
         identity = self._roster.identity(peer)
-        if identity is None or not member:
-            raise MalformedError(f"{peer} asks for letters of a session that is not theirs")
+        if identity is None:
+            raise MalformedError(f"{peer} is not in the roster")
         check_signature(part, identity)
-        if len(self._answered) > MOST_ANSWERED:
-            self._answered.clear()
-        self._answered[session, peer] = now
-        steps = Request.decode(part.body).steps
-        if row is None:
-            # They expect something of us in a session that we have not heard of: let them tell us.
-            if Step.ANNOUNCE not in steps:
-                self.say(session, Step.REQUEST, peer, Request(steps=(Step.ANNOUNCE,)).encode())
-            return
-        if Step.ANNOUNCE in steps:
-            self._out.append(self._post.passed_on(session, row.announce, peer))
-        self._resend(row, peer, steps)
-
-    def _resend(self, row: SessionRow, peer: str, steps: Sequence[str]) -> None:
-        retain = row.retained and not self._remains.cleared(row.id)
-        for sent in self._journal.outbox(row.id):
-            if not sent.payload or sent.step not in (*steps, *ENDINGS):
-                continue
-            if sent.to == peer:
-                self._out.append(self._post.publication(row.id, sent, retain=retain))
-            elif sent.to in (ALL, COMPUTE):
-                self._out.append(self._post.repeated(row.id, sent, peer))
+        self.heard[peer] = now
+        self._out += self._answering.answer(part, now)
 
     # -- sessions ----------------------------------------------------------------------------------------
-
-    def _spec(self, row: SessionRow) -> SessionSpec:
-        return SessionSpec.decode(parse(row.announce).body)
 
     def _activate(
         self, session: str, spec: SessionSpec, seed: Seed, value: Ring | None, setups: Setups
@@ -351,7 +336,22 @@ class Node:
         self._active[session] = active
         return active
 
-    def _join(self, session: str, spec: SessionSpec, announce: bytes, value: Ring | None, now: int) -> None:
+    def _running(self) -> list[SessionSpec]:
+        return [active.spec for active in self._active.values()]
+
+    def _answer(self, answer: Answer | None, now: int) -> None:
+        """Tell the others whether we take part, if that is settled."""
+        match answer:
+            case Admitted(session, candidate, value):
+                self._journal.decided(session, Decision(Made.JOINED, candidate.by, "", "", now))
+                self._join(session, candidate, value, now)
+                for topic, payload in candidate.waiting:
+                    self.handle(topic, payload, now)
+            case Refused():
+                self._refuse(answer, now)
+
+    def _join(self, session: str, candidate: Candidate, value: Ring | None, now: int) -> None:
+        spec, announce = candidate.spec, candidate.announce
         seed = Seed(self._entropy(SEED_BYTES))
         if value is not None:
             value = spec.function.randomise(value, seed)
@@ -371,15 +371,16 @@ class Node:
         if (drawing := active.machine.drawing) is not None:
             self.undrawn.append((active.id, drawing))
 
-    def _refuse(
-        self, session: str, spec: SessionSpec, announce: bytes, refusal: policy.Refusal, now: int
-    ) -> None:
+    def _refuse(self, answer: Refused, now: int) -> None:
+        session, candidate, refusal = answer.session, answer.candidate, answer.refusal
         problem = {"problem": refusal.detail, "hint": refusal.hint}
         log.warning("session refused", session=session[:8], code=str(refusal.code), **problem)
+        detail = f"{refusal.detail} ({refusal.hint})" if refusal.hint else refusal.detail
+        self._journal.decided(session, Decision(Made.REFUSED, candidate.by, refusal.code, detail, now))
         seed = Seed(self._entropy(SEED_BYTES))
-        self._journal.open(session, announce, now, seed, None)
-        active = self._activate(session, spec, seed, None, {})
-        active.refuse(refusal.code, f"{refusal.detail} ({refusal.hint})" if refusal.hint else refusal.detail)
+        self._journal.open(session, candidate.announce, now, seed, None)
+        active = self._activate(session, candidate.spec, seed, None, {})
+        active.refuse(refusal.code, detail, answer.words)
         self._settle(active, now)
 
     def _collect(self, active: ActiveSession) -> None:
@@ -396,8 +397,12 @@ class Node:
                 self._journal.state(active.id, machine.state)
             return
         self._journal.end(active.id, machine.outcome, now)
+        if self._on_end is not None:
+            self._on_end(active.id, active.spec, machine.outcome)
         self._budget.release(active.id, active.spec, now)
-        self._ended = True
+        self._journal.releases.ended(active.id, machine, shared=active.shared)
+        self._journal.keep_evidence(active.id)
+        self._unsaved = True
         ending = machine.outcome.ending
         if ending is not None and ending.culprit is not None and ending.reported_by is None:
             self._journal.distrust(active.spec.members[ending.culprit])
@@ -405,19 +410,6 @@ class Node:
         self._remains.over(active.id, active.spec, now)
         del self._active[active.id]
         _log_ending(machine)
-
-
-def _encoded(spec: SessionSpec, value: Exact | InputError) -> Ring:
-    """Our input as it is shared; InputError, which never depends on the value where the session costs ε."""
-    if isinstance(value, InputError):
-        raise value
-    encoded = spec.function.encode(value, len(spec.inputs), clamp=spec.epsilon is not None)
-    if spec.shape not in (None, encoded.shape):
-        raise InputError(
-            f"{value.source}: {describe(encoded.shape)}, the session takes {describe(spec.shape)}",
-            "the session's --length says how many; with noise and without --length it is one number",
-        )
-    return encoded
 
 
 def _log_ending(machine: Session) -> None:

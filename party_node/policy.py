@@ -6,7 +6,7 @@ node's own log.  An announcement that cannot be believed at all is an error and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from party_node.ledger import Account
 from party_node.roster import Roster
 from protocol.dp.epsilon import text
 from protocol.errors import SpecError
-from protocol.letters import Part
+from protocol.letters import ALL, Part
 from protocol.messages import MalformedError, RefusalCode
 from protocol.spec import SessionSpec, session_id
 
@@ -45,7 +45,10 @@ def believe(part: Part, roster: Roster, now: int) -> SessionSpec:
             "only a party under [coordinators] in the roster may announce, and only its own sessions",
         )
     if now >= spec.join_by:
-        raise SpecError("the time to join is over", "the coordinator can announce it again")
+        raise SpecError(
+            "the time to join is over",
+            "the coordinator can announce it again; if it has only just done so, set the clocks by NTP",
+        )
     if spec.created > now + CLOCK_SKEW:
         raise SpecError(
             f"announced {(spec.created - now) // 1000} s in the future",
@@ -72,20 +75,114 @@ class Declared:
 
 @dataclass(frozen=True)
 class Limits:
-    """This node's own rules."""
+    """This node's own rules.  Where a rule names some, None stands for all; times are milliseconds."""
 
     inputs: Mapping[str, Declared]
     min_inputs: int  # of a session that our input goes into
+    functions: Collection[str] | None = None
+    over: Collection[str] | None = None  # inputs of sessions in which we compute or learn the answer
+    recipients: Collection[str] | None = None  # who may learn an answer; `all` stands for a public one
+    recognised: Collection[str] | None = None  # compute parties that we do not expect all to collude,
+    min_recognised: int = 2  # and how many of them must compute
+    longest: int | None = None  # from announcement to end
+    most_open: int = 100  # sessions at a time
+    min_difference: int | None = None  # see releases.py
+    ask: bool = False  # a person, before we join
 
 
 def refuse(spec: SessionSpec, me: str, roster: Roster, limits: Limits) -> Refusal | None:
     """Why this node takes no part in a spec that it believes; None if it does."""
+    return (
+        refuse_strangers(spec, roster)
+        or _refuse_noise(spec)
+        or _refuse_question(spec, me, limits)
+        or _refuse_parties(spec, limits)
+        or (_refuse_input(spec, limits) if me in spec.inputs else None)
+    )
+
+
+def refuse_strangers(spec: SessionSpec, roster: Roster) -> Refusal | None:
+    """Somebody whom we do not know, or no longer, under the key that the spec gives."""
     for name, identity in spec.members.items():
-        pinned = roster.identity(name)
-        if pinned != identity:
-            who = "is not in the roster" if pinned is None else "has another key in the roster"
-            return Refusal(RefusalCode.SPEC, f"{name} {who}", "add or correct the entry in roster.toml")
-    return _refuse_noise(spec) or (_refuse_input(spec, limits) if me in spec.inputs else None)
+        if objection := roster.objection(name, identity):
+            hint = "is roster.toml the same here and at the coordinator?  `party-node check` says more"
+            return Refusal(RefusalCode.SPEC, f"{name} {objection}", hint)
+    return None
+
+
+def refuse_twins(spec: SessionSpec, running: Sequence[SessionSpec]) -> Refusal | None:
+    """Two specs of one coordinator with one nonce are one question that was told in two ways."""
+    for other in running:
+        if (other.coordinator, other.nonce) == (spec.coordinator, spec.nonce):
+            names = SessionSpec.model_fields
+            fields = [name for name in names if getattr(spec, name) != getattr(other, name)]
+            return Refusal(
+                RefusalCode.SPEC,
+                f"{spec.coordinator} has announced this session twice, with different {' and '.join(fields)}",
+                "somebody else may have been told yet another one: ask the coordinator",
+            )
+    return None
+
+
+def refuse_more(running: int, limits: Limits) -> Refusal | None:
+    """So many at a time and no more, whatever a coordinator announces."""
+    if running < limits.most_open:
+        return None
+    return Refusal(
+        RefusalCode.BUSY,
+        f"{running} sessions are open, expected at most {limits.most_open} with this one",
+        "max_sessions under [policy] in this node's config",
+    )
+
+
+def _refuse_question(spec: SessionSpec, me: str, limits: Limits) -> Refusal | None:
+    """What is computed, and for how long."""
+    function, span = spec.function.name, spec.close_by - spec.created
+    if limits.functions is not None and function not in limits.functions:
+        return Refusal(
+            RefusalCode.FUNCTION,
+            f"{function}, expected {_either(limits.functions)}",
+            "functions under [policy] in this node's config",
+        )
+    if me not in spec.inputs and limits.over is not None and spec.input not in limits.over:
+        return Refusal(
+            RefusalCode.FUNCTION,
+            f"a session over {spec.input}, expected {_either(limits.over)}",
+            "inputs under [policy] in this node's config",
+        )
+    if limits.longest is not None and span > limits.longest:
+        return Refusal(
+            RefusalCode.DEADLINE,
+            f"a session of {span / 1000:g} s, expected at most {limits.longest / 1000:g}",
+            "longest under [policy] in this node's config; the coordinator's option is --within",
+        )
+    return None
+
+
+def _refuse_parties(spec: SessionSpec, limits: Limits) -> Refusal | None:
+    """Who computes, and who learns the answer."""
+    if limits.recipients is not None:
+        learning = (*spec.results, ALL) if spec.public else spec.results
+        if strangers := [name for name in learning if name not in limits.recipients]:
+            who = "everybody" if ALL in strangers else " and ".join(strangers)
+            return Refusal(
+                RefusalCode.RECIPIENTS,
+                f"{who} would learn the answer, expected nobody but {', '.join(limits.recipients)}",
+                "recipients under [policy] in this node's config",
+            )
+    recognised = [name for name in spec.compute if limits.recognised is None or name in limits.recognised]
+    if len(recognised) < limits.min_recognised:
+        return Refusal(
+            RefusalCode.COMPUTE,
+            f"{len(recognised)} recognised compute parties ({', '.join(recognised) or 'none'}), "
+            f"expected at least {limits.min_recognised}",
+            "recognised and min_recognised under [policy] in this node's config",
+        )
+    return None
+
+
+def _either(names: Collection[str]) -> str:
+    return " or ".join(sorted(names)) or "none at all"
 
 
 def _refuse_noise(spec: SessionSpec) -> Refusal | None:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from party_node.journal import Journal
 from party_node.post import Post, Publication
 from protocol.errors import LocalProtocolError
 from protocol.spec import SessionSpec
 
 SCRUB_AFTER = 1_000  # milliseconds; not at once, because it costs two more waits for the disk
+A_MINUTE = 60_000  # milliseconds
 SETUP_LIFE = 7 * 24 * 3600 * 1000  # milliseconds for which a setup is kept for a next session
+
+
+@dataclass(frozen=True)
+class Keep:
+    """How long what is left of an ended session is kept, in milliseconds."""
+
+    secrets: int = 0  # all of it, for a replay
+    evidence: int = 0  # the plain letters, for an audit
+    results: int | None = None  # that there was one, and its answer; None: for good
 
 
 class Remains:
     """Times are Unix milliseconds, given by the caller."""
 
-    def __init__(self, journal: Journal, post: Post, keep: int) -> None:
-        """`keep`: milliseconds for which an ended session stays whole, for an audit."""
+    def __init__(self, journal: Journal, post: Post, keep: Keep) -> None:
         self._journal, self._post, self._keep = journal, post, keep
         self._sweeps: dict[str, int] = {}  # ended session → when its remains are deleted
         self._next_sweep: int | None = None
@@ -30,11 +41,11 @@ class Remains:
 
     def over(self, session: str, spec: SessionSpec, ended: int) -> None:
         """A session has ended.  Until its time is up, peers may still ask for our letters."""
-        self._sweep_at(session, max(spec.close_by, ended + self._keep))
+        self._sweep_at(session, max(spec.close_by, ended + self._keep.secrets))
 
     def forget_secrets(self, session: str, now: int) -> None:
         """Nothing secret is needed any more, unless it is kept for an audit."""
-        if not self._keep:
+        if not self._keep.secrets:
             self._journal.forget_secrets(session)
             self.scrub(now + SCRUB_AFTER)
 
@@ -56,8 +67,11 @@ class Remains:
             self._next_sweep = min(self._sweeps.values(), default=None)
             self._scrub_at = now
         if self._drop_at <= now:  # the daemon calls at least hourly
-            self._drop_at = now + SETUP_LIFE // 100
+            self._drop_at = now + min(SETUP_LIFE // 100, max(self._keep.evidence // 10, A_MINUTE))
             self._journal.drop_setups(now - SETUP_LIFE)
+            self._journal.drop_evidence(now - self._keep.evidence)
+            if self._keep.results is not None:
+                self._journal.drop_sessions(now - self._keep.results)
             out, self._scrub_at = out or [], now + SCRUB_AFTER
         if self._scrub_at is not None and self._scrub_at <= now:
             self._scrub_at = None if self._journal.scrub() else now + SCRUB_AFTER

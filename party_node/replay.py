@@ -13,7 +13,7 @@ from party_node.active import NOISE, replay_one
 from party_node.config import NodeConfig
 from party_node.journal import Journal, SessionRow
 from party_node.seal import Seal
-from party_node.views import find, open_journal, spec_of
+from party_node.views import find, open_journal
 from protocol import ring, sharing
 from protocol.bits import Bits
 from protocol.errors import SottoError
@@ -26,6 +26,7 @@ from protocol.ring import Ring
 from protocol.sealed import Outgoing, Unsealed
 from protocol.secret import SEED_BYTES
 from protocol.session import Session
+from protocol.transcript import DIGEST_BYTES
 
 Shown = str | list[str]
 
@@ -52,7 +53,7 @@ class _Replay:
     def __init__(self, me: str, row: SessionRow, journal: Journal) -> None:
         if row.seed is None:
             raise SottoError(f"the secrets of session {row.id[:12]} are deleted")
-        self._me, self._spec = me, spec_of(row)
+        self._me, self._spec = me, row.spec
         self._seal = Seal(row.id, me, row.seed, bytes)
         self._unsealed: dict[tuple[Step, str], Unsealed] = {}
         self._value = journal.value(row.id)
@@ -94,7 +95,7 @@ class _Replay:
         }
         kept = self._kept(list(sent.values()))
         learned = {
-            sender: ring.from_bytes(each.body[SEED_BYTES:], self._machine.shape)
+            sender: ring.from_bytes(each.body[DIGEST_BYTES + SEED_BYTES :], self._machine.shape)
             for (step, sender), each in self._unsealed.items()
             if step == Step.REVEAL
         }
@@ -132,7 +133,7 @@ class _Replay:
         """Our output share: what we revealed of it, or, as the only one who learns, what we hold."""
         for each in self._sent:
             if each.step == Step.REVEAL:
-                return ring.from_bytes(each.body[SEED_BYTES:], self._machine.shape)
+                return ring.from_bytes(each.body[DIGEST_BYTES + SEED_BYTES :], self._machine.shape)
         every = held if kept is None else {**held, self._me: kept}
         counted = self._machine.outcome.inputs
         if self._spec.function.interactive or not counted or self._me not in self._spec.compute:

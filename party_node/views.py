@@ -10,8 +10,6 @@ from party_node.daemon import JOURNAL
 from party_node.journal import Journal, SessionRow
 from party_node.privacy import PrivacyView
 from protocol.errors import SottoError
-from protocol.letters import parse
-from protocol.spec import SessionSpec
 from protocol.states import Outcome, State
 
 
@@ -41,6 +39,7 @@ class SessionView(TypedDict):
     T: NotRequired[int]  # of a referendum, how many had to say yes;
     yes: NotRequired[int]  # of a poll, how many randomised answers do,
     standard_error: NotRequired[str]  # and the estimate's
+    pending: NotRequired[object]  # where a person is asked; see asking.py
 
 
 def open_journal(config: NodeConfig | CoordinatorConfig) -> Journal:
@@ -60,11 +59,6 @@ def find(rows: list[SessionRow], prefix: str) -> SessionRow:
     return found[0]
 
 
-def spec_of(row: SessionRow) -> SessionSpec:
-    """The spec that was announced."""
-    return SessionSpec.decode(parse(row.announce).body)
-
-
 def ending_view(outcome: Outcome | None) -> EndingView | None:
     """An ending as data."""
     ending = None if outcome is None else outcome.ending
@@ -81,7 +75,7 @@ def ending_view(outcome: Outcome | None) -> EndingView | None:
 
 def session_view(row: SessionRow, *, answers: bool = True) -> SessionView:
     """A session of the journal as data; without `answers` nothing that its answer tells."""
-    spec, outcome = spec_of(row), row.outcome
+    spec, outcome = row.spec, row.outcome
     answer = None if outcome is None or outcome.state is not State.COMPLETED else outcome.answer
     inputs = [] if outcome is None else list(outcome.inputs)
     view: SessionView = {

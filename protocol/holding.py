@@ -131,10 +131,10 @@ class Holding:
         return opening.commit(self._view, self._me, inputs, self._opening())
 
     def reveal(
-        self, groups: dict[str, tuple[str, ...]], opened: frozenset[str], *, keep: bool
+        self, transcript: bytes, groups: dict[str, tuple[str, ...]], opened: frozenset[str], *, keep: bool
     ) -> list[Outgoing]:
         """Our output share, once for each of `groups` (audience → recipients); for ourselves if `keep`."""
-        body = self._opening()
+        body = opening.revealed(transcript, self._opening())
         if keep and self._output is not None:
             self._opened[self._me] = self._output
         return [
@@ -151,9 +151,14 @@ class Holding:
         """True once we have this compute party's output share."""
         return party in self._opened
 
-    def take_opening(self, letter: Letter, commitment: bytes, inputs: tuple[str, ...]) -> None:
-        """Unseal an output share; MalformedError unless it is the one that its sender committed to."""
-        raw = self._open(letter, self._view).body
+    def take_opening(
+        self, letter: Letter, transcript: bytes, commitment: bytes, inputs: tuple[str, ...]
+    ) -> None:
+        """Unseal an output share; MalformedError unless it is the one that its sender committed to.
+
+        OtherTranscriptError, which is one, if it was revealed over other commitments than we know.
+        """
+        raw = opening.taken(transcript, self._open(letter, self._view).body)
         sender = letter.sender
         output = opening.verify(commitment, self._view, sender, inputs, raw, self._shape)
         if (output > self._largest).any():

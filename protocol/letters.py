@@ -20,7 +20,9 @@ from protocol.names import RESERVED, Name, is_name
 from protocol.transcript import digest
 
 SIGNATURE_BYTES = 64  # Ed25519 [RFC 8032, §5.1.6]
-PART_BYTES = 1 << 20  # of body; a part with its header stays below the brokers' packet limit
+PART_BYTES = 1 << 20  # of body
+PAYLOAD_BYTES = PART_BYTES + (1 << 16)  # with signature and header; below the brokers' packet limit
+HEADER_BYTES = PAYLOAD_BYTES - PART_BYTES - SIGNATURE_BYTES - 4
 MOST_PARTS = 1024  # 1 GiB a letter, enough for the longest vector in base64
 ALL, COMPUTE = "all", "compute"
 
@@ -128,6 +130,8 @@ def parse(payload: bytes) -> Part:
     end = start + int.from_bytes(payload[SIGNATURE_BYTES:start], "big")
     if end > len(payload):
         raise MalformedError("letter: the header is longer than the payload")
+    if end - start > HEADER_BYTES:
+        raise MalformedError(f"letter: a header of {end - start} bytes, at most {HEADER_BYTES} are allowed")
     raw_header, body = payload[start:end], payload[end:]
     if len(body) > PART_BYTES:
         raise MalformedError(f"letter: a body of {len(body)} bytes, at most {PART_BYTES} are allowed")

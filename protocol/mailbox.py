@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import TypeVar
 
+from protocol import bounds
 from protocol.errors import RemoteProtocolError
 from protocol.letters import ALL, COMPUTE, Assembler, Letter, Part
 from protocol.messages import (
@@ -111,6 +112,7 @@ class Mailbox:
         ours = sender == self._me and step is not Step.ABORT  # a coordinator may cancel from elsewhere
         if ours or sender not in senders(self._spec, step) or header.to != expected:
             raise MalformedError(f"{header.stage} from {sender} to {header.to} is not expected here")
+        self._check_size(part)
         if self._assembler.conflicts(part):
             if sender not in self._spec.members:  # a coordinator's first word stands
                 raise MalformedError(f"a second, different {step} from {sender}")
@@ -135,6 +137,34 @@ class Mailbox:
                 raise RemoteProtocolError(error.message, sender) from None
         else:
             self._statements.setdefault(letter.stage, {})[sender] = statement
+
+    def _check_size(self, part: Part) -> None:
+        """Nothing is kept of a letter that is too large.  Of a party that is needed it ends the session.
+
+        But not if the bound hangs on the begin, which the leader may have told others differently, nor for a
+        share, which then counts as none.
+        """
+        header, size = part.header, len(part.body)
+        agreed = self._agreed_shape()
+        if bounds.fits(self._spec, header, size, self._own_shape() if agreed is None else agreed):
+            return
+        parts = f"{size} bytes in part {header.part} of {header.parts}"
+        problem = f"{header.stage} from {header.sender} is larger than it can be: {parts}"
+        sized = (Step.SHARE, Step.REVEAL, Step.RESULT)  # by the inputs
+        told = self._spec.shape is None and header.step in sized
+        if told or header.step is Step.SHARE or header.sender not in self._spec.needed:
+            raise MalformedError(problem)
+        raise RemoteProtocolError(problem, header.sender)
+
+    def _agreed_shape(self) -> tuple[int, ...] | None:
+        """Of all inputs: what the spec fixes, else what the begin says."""
+        begin = self._statements.get(Step.BEGIN, {}).get(self._spec.leader)
+        return begin.shape if self._spec.shape is None and isinstance(begin, Begin) else self._spec.shape
+
+    def _own_shape(self) -> tuple[int, ...] | None:
+        """Another's input has it too, or there is no session.  What others say of theirs binds nobody."""
+        join = self._statements.get(Step.JOIN, {}).get(self._me)
+        return join.shape if isinstance(join, Join) else None
 
     def put(self, step: Step, statement: Statement, round_: int = 0) -> None:
         """Our own statement lies beside the others'."""

@@ -66,9 +66,7 @@ def _impossible(spec: SessionSpec, refusals: Mapping[str, Refuse]) -> Abort | No
     willing = [name for name in spec.inputs if name not in refusals]
     if not needed and len(willing) >= spec.min_inputs:
         return None
-    reasons = ", ".join(
-        f"{name} refused ({refusals[name].code})" for name in spec.members if name in refusals
-    )
+    reasons = ", ".join(f"{name} refused ({refusals[name]})" for name in spec.members if name in refusals)
     return Abort.of(AbortReason.REFUSED, reasons)
 
 

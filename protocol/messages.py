@@ -18,10 +18,16 @@ from protocol.transcript import DIGEST_BYTES
 
 Digest = Annotated[bytes, Field(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
 MOST_DETAIL = 500  # characters
+_PRINTABLE = r"^[ -~]*$"  # what ends on somebody's terminal
 MOST_STAGES = 32  # of one request
 MOST_SETUPS = 4  # that a join may name for one peer
 SetupId = Annotated[bytes, Field(min_length=16, max_length=16)]
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=MOST_ELEMENTS)], ...], Field(max_length=1)]
+
+
+def printable(text: str) -> str:
+    """A text of whatever origin as it may be sent and shown: ASCII, no control characters, not too long."""
+    return "".join(each if " " <= each <= "~" else "?" for each in text)[:MOST_DETAIL]
 
 
 class MalformedError(SottoError):
@@ -51,7 +57,8 @@ class Statement(Strict):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "message"
-            raise MalformedError(f"{cls.__name__.lower()}: {place}: {first['msg'].lower()}") from None
+            problem = f"{cls.__name__.lower()}: {place}: {first['msg'].lower()}"
+            raise MalformedError(printable(problem)) from None
         if statement.encode() != raw:
             raise MalformedError(f"{cls.__name__.lower()}: the bytes are not in canonical form")
         return statement
@@ -107,9 +114,17 @@ Stage = Annotated[str, AfterValidator(_is_stage)]
 class RefusalCode(StrEnum):
     """Why a node takes no part.  Coarse on purpose: the reason must not tell anything about the input."""
 
-    POLICY = "policy"
+    SPEC = "spec"  # not what the roster and the function say
     INPUT = "input"
-    SPEC = "spec"
+    POLICY = "policy"  # how much an answer may tell about the input
+    FUNCTION = "function"  # the question is none of ours
+    RECIPIENTS = "recipients"
+    COMPUTE = "compute"  # too few compute parties that we recognise
+    DEADLINE = "deadline"
+    DIFFERENCING = "differencing"  # with an earlier exact answer this one would tell too much
+    BUSY = "busy"
+    DECLINED = "declined"  # a person said no,
+    UNANSWERED = "unanswered"  # or nothing in time
 
 
 class AbortReason(StrEnum):
@@ -143,9 +158,13 @@ class Join(Statement):
 
 
 class Refuse(Statement):
-    """I take no part."""
+    """I take no part.  `words` are a person's, who has written them to be sent."""
 
     code: RefusalCode
+    words: str = Field(default="", max_length=MOST_DETAIL, pattern=_PRINTABLE)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.words}" if self.words else str(self.code)
 
 
 class Begin(Statement):
@@ -209,8 +228,7 @@ class Abort(Statement):
     """This session is over.  `silent` is who was waited for; `culprit` is whose signed bytes are wrong."""
 
     reason: AbortReason
-    # Ends on somebody's terminal, so it is printable ASCII.
-    detail: str = Field(max_length=MOST_DETAIL, pattern=r"^[ -~]*$")
+    detail: str = Field(max_length=MOST_DETAIL, pattern=_PRINTABLE)
     silent: tuple[Name, ...] = ()
     culprit: Name | None = None
 
@@ -219,8 +237,7 @@ class Abort(Statement):
         cls, reason: AbortReason, detail: str, silent: tuple[str, ...] = (), culprit: str | None = None
     ) -> Self:
         """An abort with whatever detail, which may quote a peer: cut, and made printable."""
-        printable = "".join(each if " " <= each <= "~" else "?" for each in detail)
-        return cls(reason=reason, detail=printable[:MOST_DETAIL], silent=silent, culprit=culprit)
+        return cls(reason=reason, detail=printable(detail), silent=silent, culprit=culprit)
 
 
 class Request(Statement):

@@ -14,7 +14,11 @@ from protocol import ring
 from protocol.messages import MalformedError
 from protocol.ring import Ring
 from protocol.secret import SEED_BYTES, Seed
-from protocol.transcript import digest, pack
+from protocol.transcript import DIGEST_BYTES, digest, pack
+
+
+class OtherTranscriptError(MalformedError):
+    """Its sender was told something else than we; who lied is not for us to say."""
 
 
 def commit(view: bytes, party: str, inputs: Sequence[str], opening: bytes) -> bytes:
@@ -25,6 +29,20 @@ def commit(view: bytes, party: str, inputs: Sequence[str], opening: bytes) -> by
 def opening(seed: Seed, view: bytes, inputs: Sequence[str], output: Ring) -> bytes:
     """Nonce and output share; the nonce is another one for each set of inputs."""
     return seed.derive_bytes(SEED_BYTES, "nonce", view, *inputs) + ring.to_bytes(output)
+
+
+def revealed(transcript: bytes, opening: bytes) -> bytes:
+    """What a reveal holds.  It says over which commitments: parties may have been told different ones."""
+    return transcript + opening
+
+
+def taken(transcript: bytes, raw: bytes) -> bytes:
+    """The opening in a reveal; OtherTranscriptError if it is one over other commitments than ours."""
+    if len(raw) < DIGEST_BYTES:
+        raise MalformedError(f"a reveal of {len(raw)} bytes")
+    if not compare_digest(raw[:DIGEST_BYTES], transcript):
+        raise OtherTranscriptError("a reveal over other commitments")
+    return raw[DIGEST_BYTES:]
 
 
 def verify(

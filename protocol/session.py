@@ -32,6 +32,7 @@ from protocol.messages import (
     Statement,
     Step,
 )
+from protocol.opening import OtherTranscriptError
 from protocol.ring import Ring
 from protocol.rounds import Evaluation, NewSetup, Setups, SplitViewError
 from protocol.sealed import Outgoing, Unseal
@@ -75,7 +76,7 @@ class Session:
         self._mail = Mailbox(spec, session, me)
         self._out: list[Outgoing] = []
         self.shape: tuple[int, ...] = ()  # of every input and of the answer, once the session has begun
-        self._joined: tuple[str, ...] = ()  # input parties that are in the begin
+        self.joined: tuple[str, ...] = ()  # input parties that are in the begin
         self._awaited: set[str] = set()  # those whose share letter has not come
         self._shares_seen = 0
         self._join_digests: dict[str, bytes] = {}
@@ -110,11 +111,11 @@ class Session:
         self._say(Step.JOIN, Join(sealing_key=sealing_key, shape=shape, offer=offer, setups=setups), to)
         return self._advance(now)
 
-    def refuse(self, code: RefusalCode, detail: str) -> list[Outgoing]:
-        """Take no part.  Only the code is sent; `detail` stays here."""
+    def refuse(self, code: RefusalCode, detail: str, words: str = "") -> list[Outgoing]:
+        """Take no part.  The code is sent, and a person's `words`; `detail` stays here."""
         self._ending = Ending(code, detail)
         self._enter(State.REFUSED)
-        self._say(Step.REFUSE, Refuse(code=code))
+        self._say(Step.REFUSE, Refuse(code=code, words=words))
         return self._take()
 
     def receive(self, part: Part, now: int) -> list[Outgoing]:
@@ -129,10 +130,12 @@ class Session:
             self._abort(reason, error.message, culprit=error.culprit)
         return self._advance(now)
 
-    def abandon(self, detail: str, now: int) -> list[Outgoing]:
-        """Give up, and say so: this party has lost what it needs to go on."""
+    def abandon(
+        self, detail: str, now: int, reason: AbortReason = AbortReason.LOST_STATE
+    ) -> list[Outgoing]:
+        """Give up, and say so: this party has lost what it needs to go on, or may no longer go on."""
         self._now = now
-        self._abort(AbortReason.LOST_STATE, detail, silent=(self.me,))
+        self._abort(reason, detail, silent=(self.me,) if reason is AbortReason.LOST_STATE else ())
         self._forget()
         return self._take()
 
@@ -245,7 +248,7 @@ class Session:
         if begin is not None:
             self._begin(begin)
         elif refusal is not None:
-            self._abort(AbortReason.REFUSED, f"{leader} refused ({refusal.code})", tell=False)
+            self._abort(AbortReason.REFUSED, f"{leader} refused ({refusal})", tell=False)
         elif self.me != leader and self._now >= self.spec.share_by:
             self._abort(AbortReason.TIMEOUT, f"{leader} sent no begin", (leader,))
 
@@ -284,11 +287,11 @@ class Session:
                 return self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=party)
         self.view = membership.view_digest(self.id, begin)
         self.shape = begin.shape
-        self._joined = tuple(name for name in self.spec.inputs if name in begin.joins)
-        self._awaited = {name for name in self._joined if name != self.me}
+        self.joined = tuple(name for name in self.spec.inputs if name in begin.joins)
+        self._awaited = {name for name in self.joined if name != self.me}
         self._holding.begin(self.view, self.shape)
         self._enter(State.SHARING)
-        if self.me in self._joined:
+        if self.me in self.joined:
             self._out += self._holding.split(self.spec.compute, self.spec.inputs.index(self.me))
         return None
 
@@ -307,17 +310,17 @@ class Session:
         self._open_shares()
         if self._holding.lacks_noise or (self._awaited and self._now < self.spec.share_by):
             return None
-        complete = tuple(name for name in self._joined if self._holding.holds(name))
+        complete = tuple(name for name in self.joined if self._holding.holds(name))
         if len(complete) < self.spec.min_inputs:
-            silent = tuple(name for name in self._joined if self._mail.lacks(Step.SHARE, name))
-            useless = [name for name in self._joined if name not in (*complete, *silent)]
+            silent = tuple(name for name in self.joined if self._mail.lacks(Step.SHARE, name))
+            useless = [name for name in self.joined if name not in (*complete, *silent)]
             detail = f"complete shares of {len(complete)} inputs, expected at least {self.spec.min_inputs}"
             if useless:
                 detail += f"; what came from {', '.join(useless)} is no share"
             return self._abort(AbortReason.TOO_FEW_INPUTS, detail, silent)
         # A linear function needs no rounds, so the commitment can travel with the list of inputs; it is
         # opened only if every compute party's list turns out to be the same.
-        at_once = complete == self._joined and self._evaluation is None
+        at_once = complete == self.joined and self._evaluation is None
         commitment = self._holding.commit(complete) if at_once else None
         self._say(Step.RECEIVED, Received(view=self.view, inputs=complete, commitment=commitment))
         return self._enter(State.COMPUTING)
@@ -354,21 +357,21 @@ class Session:
             if party in self._checked:
                 continue
             if each.view != self.view:
-                self._split_view(party)
+                self._split_view(party, "begins")
                 return None
-            if not membership.fits(self.spec, self._joined, each):
+            if not membership.fits(self.spec, self.joined, each):
                 detail = f"a list of received inputs that does not fit the session from {party}"
                 self._abort(AbortReason.INVALID_MESSAGE, detail, culprit=party)
                 return None
             self._checked.add(party)
         if len(received) < len(self.spec.compute):
             return None
-        included = membership.counted(self._joined, received.values())
+        included = membership.counted(self.joined, received.values())
         if len(included) < self.spec.min_inputs:
             detail = (
                 f"{len(included)} inputs are complete everywhere, expected at least {self.spec.min_inputs}"
             )
-            missing = [name for name in self._joined if name not in included]
+            missing = [name for name in self.joined if name not in included]
             self._abort(AbortReason.TOO_FEW_INPUTS, f"{detail}; not those of {', '.join(missing)}")
             return None
         return included
@@ -383,7 +386,7 @@ class Session:
         try:
             self._out += evaluation.compute(self._mail)
         except SplitViewError as error:
-            self._split_view(error.culprit or "")
+            self._split_view(error.culprit or "", "lists of complete inputs")
         except RemoteProtocolError as error:
             self._abort(AbortReason.INVALID_MESSAGE, error.message, culprit=error.culprit)
         return evaluation.done
@@ -399,7 +402,7 @@ class Session:
         commits = self._mail.statements(Commit, self.spec.compute)
         for party, each in commits.items():
             if each.view != self.view or each.inputs != included:
-                self._split_view(party)
+                self._split_view(party, "begins" if each.view != self.view else "lists of complete inputs")
                 return None
         if len({each.opened for each in commits.values()}) > 1:
             detail = "the compute parties were told different openings of the gates"
@@ -415,9 +418,9 @@ class Session:
         commitment = self._holding.commit(included, output)
         self._say(Step.COMMIT, Commit(view=self.view, inputs=included, opened=opened, commitment=commitment))
 
-    def _split_view(self, party: str) -> None:
+    def _split_view(self, party: str, what: str) -> None:
         """Somebody was told something else than we; who lied is not for us to say."""
-        detail = f"{party} and {self.me} were told different things about the session"
+        detail = f"{party} and {self.me} were told different {what}"
         self._abort(AbortReason.SPLIT_VIEW, detail)
 
     def _reveal(self) -> None:
@@ -428,9 +431,11 @@ class Session:
         opened = frozenset(name for name, each in received.items() if self.me in each.inputs)
         once = self.spec.reveal_to_all and bool(others)
         groups: dict[str, tuple[str, ...]] = {ALL: others} if once else {name: (name,) for name in others}
-        self._out += self._holding.reveal(groups, opened, keep=self.me in self.spec.results)
+        self._out += self._holding.reveal(self._transcript, groups, opened, keep=self.me in self.spec.results)
 
     def _opening(self) -> None:
+        if self._disagreed():
+            return
         if self.me in self.spec.results:
             for party in self.spec.compute:
                 if not self._holding.opened(party) and not self._open_reveal(party):
@@ -443,18 +448,31 @@ class Session:
             self._say(Step.CONFIRM, Confirm(transcript=self._transcript))
         self._enter(State.CONFIRMING)
 
+    def _disagreed(self) -> bool:
+        """Whether somebody has committed to something else, for it was told other lists than we."""
+        for party, each in self._mail.statements(Commit, self.spec.compute).items():
+            if each.view == self.view and each.inputs != self._included:
+                self._split_view(party, "lists of complete inputs")
+                return True
+        return False
+
     def _open_reveal(self, party: str) -> bool:
         letter = self._mail.sealed(Step.REVEAL, party)
         if letter is None:
             return False
         try:
-            self._holding.take_opening(letter, self._commitments[party], self._included)
+            self._holding.take_opening(letter, self._transcript, self._commitments[party], self._included)
+        except OtherTranscriptError:
+            self._split_view(party, "commitments")
+            return False
         except MalformedError as error:
             self._abort(AbortReason.BAD_OPENING, error.message, culprit=party)
             return False
         return True
 
     def _confirming(self) -> None:
+        if self._disagreed():
+            return None
         confirms = self._mail.statements(Confirm, self.spec.results)
         for party, each in confirms.items():
             if each.transcript != self._transcript:
@@ -483,7 +501,7 @@ class Session:
             case State.JOINED:
                 return [(Step.BEGIN, spec.leader), *((Step.JOIN, name) for name in self._correspondents())]
             case State.SHARING if self._now < spec.share_by:  # later only our own noise can be missing
-                return [(Step.SHARE, name) for name in self._joined]
+                return [(Step.SHARE, name) for name in self.joined]
             case State.COMPUTING if all(not self._mail.lacks(Step.RECEIVED, name) for name in spec.compute):
                 return [(Step.COMMIT, name) for name in spec.compute]
             case State.COMPUTING:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
+import signal
 import ssl
 from contextlib import suppress
 from pathlib import Path
@@ -11,17 +13,21 @@ from pathlib import Path
 import amqtt.contexts
 import pytest
 from aiomqtt import Client as MqttClient
+from cryptography import x509
 
 from coordinator import embedded_broker, pki
 from coordinator.acl import AccessList
-from party_node import transport
+from coordinator.broker import BrokerKind
+from party_node import durable, transport
 from party_node.config import BrokerConfig
 from party_node.diagnosis import tls_context
-from party_node.transport import OFFLINE, ONLINE, probe
+from party_node.post import Publication
+from party_node.transport import MAX_PAYLOAD, OFFLINE, ONLINE, probe
 from protocol.errors import BrokerError
 from tests.broker.test_transport import STATUS, STATUSES, letter, letters_to
-from tests.support.brokers import BrokerHandle, running_broker
+from tests.support.brokers import KINDS, BrokerHandle, require, running_broker
 from tests.support.clients import Client, running
+from tests.support.flood import packet
 
 DIGITS = "0123456789abcdef" * 2
 ACCEPTED, REFUSED = b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"  # the answers to CONNECT, MQTT 3.1.1
@@ -34,6 +40,13 @@ def _connect_packet(identifier: str, will_topic: str = "", will: bytes = b"") ->
     payload = b"".join(len(field).to_bytes(2, "big") + field for field in fields)
     body = b"\x00\x04MQTT\x04" + bytes([flags]) + b"\x00\x3c" + payload
     return bytes([0x10, len(body)]) + body
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> BrokerKind:
+    """Each kind of broker, for tests that restart it."""
+    chosen: BrokerKind = request.param
+    return chosen
 
 
 HELLO = _connect_packet(f"mallory-{DIGITS}")
@@ -241,6 +254,88 @@ async def test_a_broker_under_another_host_name_is_not_trusted(broker: BrokerHan
         await probe(broker.config("alice", host="127.1"), "alice")  # an alias of 127.0.0.1
 
 
+async def test_a_broker_whose_certificate_has_expired_is_not_trusted(
+    tmp_path: Path, kind: BrokerKind
+) -> None:
+    with running_broker(kind, tmp_path) as broker:
+        key = pki.load_key(tmp_path / "broker" / "tls.key").public_key()
+        expired = broker.authority.issue_server(key, ["localhost"], dt.timedelta(days=-1))
+        (tmp_path / "broker" / "tls.crt").write_bytes(expired)
+        broker.restart()
+        with pytest.raises(BrokerError, match=r"the certificate of localhost:\d+ has expired") as caught:
+            await probe(broker.config("alice"), "alice")
+        assert "coordinator renew" in caught.value.hint
+
+
+async def test_an_authority_that_has_expired_is_named_and_not_the_broker(
+    tmp_path: Path, kind: BrokerKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(kind)
+    monkeypatch.setattr(pki, "CA_LIFETIME", dt.timedelta(days=-1))
+    handle = BrokerHandle(kind, tmp_path)
+    handle.start()
+    try:
+        with pytest.raises(BrokerError, match=r"the authority .*ca\.crt expired on") as caught:
+            await probe(handle.config("alice"), "alice")
+        assert "anew" in caught.value.hint
+    finally:
+        handle.stop()
+
+
+# -- what is revoked ---------------------------------------------------------------------------------
+
+
+def _revoke(broker: BrokerHandle, *configs: BrokerConfig) -> None:
+    """Put these certificates on the broker's list, which it has not read yet."""
+    now = dt.datetime.now(dt.UTC)
+    certificates = [x509.load_pem_x509_certificate(each.certificate.read_bytes()) for each in configs]
+    revoked = {each.serial_number: now for each in certificates}
+    path = broker.directory / "broker" / "crl.pem"
+    durable.replace(path, broker.authority.revocation_list(revoked, 2), 0o644)
+
+
+async def test_who_is_revoked_is_thrown_out_by_a_restart_and_told_why(
+    tmp_path: Path, kind: BrokerKind, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_broker(kind, tmp_path) as broker:
+        lost, renewed, other = broker.config("bob"), broker.config("bob"), broker.config("alice")
+        async with running(Client(lost, "bob", [])) as bob:
+            _revoke(broker, lost)
+            broker.restart()
+            seen = ""
+            async with asyncio.timeout(20):
+                while "revoked" not in seen:
+                    await asyncio.sleep(0.01)
+                    seen += "".join(capsys.readouterr())
+            assert (bob.transport.connected, bob.connections) == (False, 1)
+        with pytest.raises(BrokerError) as caught:
+            await probe(lost, "bob")
+        told = caught.value.message + caught.value.hint  # whether the alert comes before the end is chance
+        assert "revoked" in told
+        assert str(lost.certificate) in told
+        await probe(renewed, "bob")
+        await probe(other, "alice")
+
+
+async def test_mosquitto_reads_the_list_at_a_sighup_for_new_connections_only(tmp_path: Path) -> None:
+    # What README and mosquitto.conf say of it: who is connected stays until a restart.
+    with running_broker("mosquitto", tmp_path) as broker:
+        config = broker.config("bob")
+        async with running(Client(config, "bob", letters_to("bob"))) as bob:
+            _revoke(broker, config)
+            await probe(config, "bob")
+            os.kill(broker.pid, signal.SIGHUP)
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        await probe(config, "bob")
+                    except BrokerError:
+                        break
+            async with running(Client(broker.config("alice"), "alice", [])) as alice:
+                alice.transport.send(letter("alice", "bob"), b"still there?")
+                await bob.receives(letter("alice", "bob"), b"still there?")
+
+
 async def test_a_broker_that_is_not_there_is_named(broker: BrokerHandle) -> None:
     config = broker.config("alice")
     broker.stop()
@@ -343,6 +438,36 @@ async def test_garbage_ends_nothing_but_its_own_connection(broker: BrokerHandle,
         assert alice.connections == bob.connections == 1
     async with running(Client(broker.config("carlos"), "carlos", [])):
         pass
+
+
+@pytest.mark.parametrize(
+    "topic", ["sotto/1/session/+/+/mallory/bob/0", "sotto/1/session/5e/share/mallory/#", "#", "a\x00b"]
+)
+async def test_who_publishes_to_a_topic_that_is_none_is_hung_up_on(broker: BrokerHandle, topic: str) -> None:
+    bob = Client(broker.config("bob"), "bob", letters_to("bob"))
+    async with running(bob):
+        await _hung_up_on(broker, HELLO + packet(Publication(topic, b"x")))
+        async with running(Client(broker.config("mallory"), "mallory", [])) as mallory:
+            mallory.transport.send(letter("mallory", "bob"), b"honest")
+            await bob.receives(letter("mallory", "bob"), b"honest")
+        assert bob.received == [(letter("mallory", "bob"), b"honest")]
+
+
+async def test_who_publishes_too_much_at_once_is_hung_up_on(broker: BrokerHandle) -> None:
+    await _hung_up_on(broker, HELLO + packet(Publication(letter("mallory", "bob"), bytes(2 * MAX_PAYLOAD))))
+
+
+async def _hung_up_on(broker: BrokerHandle, sent: bytes) -> None:
+    """Send as mallory; pass if the broker lets it in and then ends the connection."""
+    reader, writer = await asyncio.open_connection(
+        "localhost", broker.port, ssl=tls_context(broker.config("mallory"))
+    )
+    async with asyncio.timeout(20):
+        with suppress(ConnectionError):
+            writer.write(sent)
+            assert await reader.readexactly(4) == ACCEPTED
+            assert await reader.read() == b""
+    writer.transport.abort()
 
 
 async def _speak(broker: BrokerHandle, name: str, sent: bytes) -> None:

@@ -29,6 +29,9 @@ def directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     inputs.write_text(INPUTS)
     directory = scratch / "D"
     cluster.create(directory, PARTIES, inputs, kind=request.param)
+    for name in PARTIES:  # the same few inputs serve all tests, also those among fewer parties
+        with (directory / "parties" / name / "config.toml").open("a") as config:
+            config.write("\n[policy]\nmin_difference = 1\n")
     try:
         cluster.up(directory, lifetime=LIFETIME)
         yield directory

@@ -91,7 +91,7 @@ def test_each_config_names_paths_that_its_service_has(project: compose.Project) 
 def test_the_brokers_config_names_paths_that_its_service_has(project: compose.Project) -> None:
     service = project.services["broker"]
     settings = broker.read_settings(service.files["/mosquitto/config/mosquitto.conf"])
-    for key in ("cafile", "certfile", "keyfile", "acl_file"):
+    for key in ("cafile", "certfile", "keyfile", "crlfile", "acl_file"):
         assert settings[key] in service.files
     assert settings["persistence_location"].rstrip("/") in service.volumes
 

@@ -11,6 +11,7 @@ import pytest
 from party_node import seal
 from party_node.journal import SETUPS_KEPT
 from party_node.post import Publication
+from protocol import bounds
 from protocol.messages import AbortReason, Step
 from protocol.states import OVER, Ending, Outcome, State
 from tests.simulation.ideal import Brought, ideal, recorded
@@ -34,6 +35,7 @@ def parts_of(size: int) -> Iterator[None]:
     """Cut sealed letters into parts of `size` bytes for the length of a `with` block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seal, "PART_BYTES", size)
+        patch.setattr(bounds, "PART_BYTES", size)
         yield
 
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from protocol import letters, ring
+from protocol import letters, opening, ring
 from protocol.beaver import Run, Triples, open_all
 from protocol.bits import Bits, concat
 from protocol.circuits import Number
@@ -113,12 +113,19 @@ class Play:
     def answer(self) -> str | list[str]:
         """As the first result party puts it together; MalformedError if a share is not what it must be."""
         reader = self.case.results[0]
-        commitments = {each.sender: each.body for each in self.letters if each.step == Step.COMMIT}
+        commitments, transcript = self._committed()
         for letter in self.letters:
             if letter.step == Step.REVEAL and reader in letter.readers:
                 commitment = commitments[letter.sender]
-                self._holdings[reader].take_opening(_sealed(letter), commitment, self.case.inputs)
+                self._holdings[reader].take_opening(
+                    _sealed(letter), transcript, commitment, self.case.inputs
+                )
         return self.case.function.decode(self._holdings[reader].total(), len(self.case.inputs)).text()
+
+    def _committed(self) -> tuple[dict[str, bytes], bytes]:
+        commitments = {each.sender: each.body for each in self.letters if each.step == Step.COMMIT}
+        in_order = [commitments[name] for name in self.case.compute]
+        return commitments, opening.transcript(self.keys.view, self.case.inputs, in_order)
 
     def _prepare(self) -> None:
         case, keys = self.case, self.keys
@@ -193,11 +200,13 @@ class Play:
         for name in case.compute:
             commitment = self._holdings[name].commit(case.inputs, self.known[name].output)
             self.letters.append(Letter(Step.COMMIT, 0, name, (), commitment))
+        _, transcript = self._committed()
         for name in case.compute:
             others = tuple(each for each in case.results if each != name)
             # Sealed to all of them at once, wherever it is published.
             groups = {ALL: others} if others else {}
-            self._send(name, self._holdings[name].reveal(groups, frozenset(), keep=name in case.results))
+            keep = name in case.results
+            self._send(name, self._holdings[name].reveal(transcript, groups, frozenset(), keep=keep))
 
     def _send(self, sender: str, sent: Iterable[Outgoing]) -> list[Letter]:
         made = [

@@ -19,6 +19,7 @@ import pytest
 from coordinator import pki
 from coordinator.broker import PROTOCOL, BrokerKind, command, find_mosquitto, write_configuration
 from coordinator.processes import free_port
+from coordinator.revoke import create_list
 from party_node.config import BrokerConfig
 
 KINDS: tuple[BrokerKind, ...] = ("embedded", "mosquitto")
@@ -49,6 +50,7 @@ class BrokerHandle:
         names = ["localhost", "127.0.0.1"]
         certificate = self.authority.issue_server(key.public_key(), names)
         pki.write_new(self._folder / "tls.crt", certificate)
+        create_list(self.authority, self._folder)
         write_configuration(self._folder, directory / "ca" / "ca.crt", self.port, "127.0.0.1")
         with (self._folder / "acl").open("a") as rules:
             rules.writelines(f"{rule}\n" for rule in extra_rules)

@@ -9,7 +9,7 @@ import heapq
 import random
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from party_node.journal import Journal
 from party_node.node import Node
-from party_node.policy import Declared
+from party_node.policy import Declared, Limits
 from party_node.post import Publication
+from party_node.remains import Keep
 from party_node.roster import Roster
 from protocol.encoding import Exact
 from protocol.errors import InputError
@@ -32,6 +33,7 @@ from protocol.spec import SessionSpec
 from protocol.states import Outcome
 
 COORDINATOR = "coordinator"
+EVIDENCE = 3_600_000  # milliseconds for which it is kept
 START = 1_700_000_000_000  # Unix milliseconds
 MOST_ACTIONS = 1_000_000  # of all nodes in one run: more is two nodes that answer each other for ever
 
@@ -93,9 +95,9 @@ class Network:
         self.crash_at: dict[int, bool] = {}  # number of an action → whether its commit succeeds
         self.actions = 0
         self.crashes: list[tuple[int, str]] = []  # when and who
-        self.keep = keep
+        self.kept = Keep(secrets=keep, evidence=EVIDENCE)
         self.declared: dict[str, dict[str, Declared]] = {}  # by party and input, where not the default
-        self.min_inputs = min_inputs  # every node's own policy
+        self.limits = Limits({}, min_inputs, min_difference=1)  # every node's own policy
         self.tamper: Callable[[str, Publication], list[Publication]] = lambda _to, sent: [sent]
         self.leaves: Callable[[str, Publication], bool] = lambda _sender, _sent: True
         self._directory = directory
@@ -124,10 +126,15 @@ class Network:
             self.roster,
             self.journals[name],
             base_topic="sotto",
-            inputs={**dict.fromkeys(self.inputs.get(name, {}), Declared()), **self.declared.get(name, {})},
-            min_inputs=self.min_inputs,
+            limits=replace(
+                self.limits,
+                inputs={
+                    **dict.fromkeys(self.inputs.get(name, {}), Declared()),
+                    **self.declared.get(name, {}),
+                },
+            ),
             entropy=self.random.randbytes,
-            keep=self.keep,
+            keep=self.kept,
         )
 
     # -- what a test does --------------------------------------------------------------------------

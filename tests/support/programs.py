@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -19,15 +21,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+from paho.mqtt import publish as mqtt
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from coordinator import broker, cluster, pki
+from coordinator.announce import Question, build
 from coordinator.broker import BrokerKind
 from coordinator.cluster import BROKER, COORDINATOR
 from coordinator.processes import Services
 from party_node.config import BrokerConfig, load_coordinator
-from party_node.daemon import JOURNAL
+from party_node.daemon import JOURNAL, now_ms
 from party_node.journal import Journal, SessionRow
 from party_node.post import Post, Publication
+from party_node.roster import load_roster
+from protocol.functionalities import Functionality
+from protocol.letters import ALL
+from protocol.messages import Step
+from protocol.spec import SessionSpec, session_id
+from protocol.states import Outcome
 from tests.support.brokers import require
 
 LIMIT = 60.0  # seconds for any one command
@@ -102,6 +113,7 @@ class Cluster:
 
     directory: Path
     kind: BrokerKind
+    upstream: int = 0  # where the broker listens, if something stands between it and the nodes
     _launched: list[subprocess.Popen[str]] = field(default_factory=list)
 
     # -- processes ---------------------------------------------------------------------------------
@@ -133,6 +145,10 @@ class Cluster:
         process = self._process(service)
         process.kill()
         process.wait(_DRAINED)
+
+    def signal(self, service: str, number: signal.Signals) -> None:
+        """Send it a signal that does not end it."""
+        self._process(service).send_signal(number)
 
     def terminate(self, service: str) -> int:
         """SIGTERM; the exit code, within five seconds."""
@@ -182,11 +198,57 @@ class Cluster:
         with self.journal(name) as journal:
             return journal.sessions()
 
+    def outcomes(self, session: str, *names: str) -> dict[str, Outcome]:
+        """How a session ended at each of these, once it has ended at all of them."""
+
+        def ended() -> dict[str, Outcome]:
+            rows = {name: {row.id: row for row in self.sessions(name)}.get(session) for name in names}
+            found = {name: row.outcome for name, row in rows.items() if row is not None}
+            over = {name: outcome for name, outcome in found.items() if outcome is not None}
+            return over if len(over) == len(names) else {}
+
+        return until(ended, f"the session ends at {', '.join(names)}")
+
     def sent(self, name: str, session: str) -> list[Publication]:
         """Everything that a member's journal says it has sent, as it was published."""
-        post = Post(name, pki.load_key(self._folder(name) / "identity.key"), "sotto")
+        post = self.post(name)
         with self.journal(name) as journal:
             return [post.publication(session, each) for each in journal.outbox(session)]
+
+    # -- speaking in a member's name -----------------------------------------------------------------
+
+    def post(self, name: str) -> Post:
+        """What signs a member's letters: a test has everybody's keys."""
+        return Post(name, pki.load_key(self._folder(name) / "identity.key"), "sotto")
+
+    def publish(self, name: str, sent: Publication) -> None:
+        """Publish as a member, over a connection that ends at once."""
+        reach, folder = self._reach, self._folder(name)
+        certificate, key = str(folder / "tls.crt"), str(folder / "tls.key")
+        versions = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+        mqtt.single(
+            sent.topic,
+            sent.payload,
+            retain=sent.retain,
+            hostname=reach.host,
+            port=reach.port,
+            tls={"ca_certs": str(reach.ca), "certfile": certificate, "keyfile": key},
+            protocol=versions[reach.protocol],
+        )
+
+    def spec(self, function: Functionality, name: str, within: float, **fields: object) -> SessionSpec:
+        """What the coordinator would announce now; other fields are those of `Question`."""
+        question = Question(function, name, within=within, **fields)  # type: ignore[arg-type] # as they are there
+        roster = load_roster(self.directory / "roster.toml")
+        return build(question, COORDINATOR, roster, now_ms(), secrets.token_bytes(16))
+
+    def announce(self, spec: SessionSpec) -> str:
+        """The coordinator announces a session and is gone; the session's id."""
+        body, post = spec.encode(), self.post(COORDINATOR)
+        session = session_id(body)
+        (sent,) = post.plain(session, Step.ANNOUNCE, ALL, body)
+        self.publish(COORDINATOR, post.publication(session, sent, retain=True))
+        return session
 
     def client(self, name: str) -> BrokerConfig:
         """How somebody new, with a certificate of this cluster's authority, reaches the broker."""
@@ -215,7 +277,7 @@ class Cluster:
         return process
 
     def _accepts(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self._reach.port), 1):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.upstream or self._reach.port), 1):
             return True
         return False
 

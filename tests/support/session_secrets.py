@@ -14,7 +14,6 @@ import numpy as np
 from party_node.active import replay_one
 from party_node.journal import Journal
 from party_node.seal import Seal
-from party_node.views import spec_of
 from protocol import ring, sharing
 from protocol.correlation.base_ot import KEY_BYTES
 from protocol.functionalities import Answer
@@ -36,7 +35,7 @@ class Replayed:
         row = journal.session(session)
         assert row is not None
         assert row.seed is not None, f"the journal of {party} keeps no secrets"
-        self.party, self.seed, self.spec = party, row.seed, spec_of(row)
+        self.party, self.seed, self.spec = party, row.seed, row.spec
         self.group = self.spec.function.group
         self.value = journal.value(session)
         self.opened: dict[tuple[Step, str], Unsealed] = {}  # (step, sender) → what it sealed to us

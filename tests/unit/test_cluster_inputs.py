@@ -152,7 +152,7 @@ def test_a_clusters_broker_keeps_every_setting_of_the_example(tmp_path: Path) ->
     example = dict(
         line.split(" ", 1) for line in template("mosquitto.conf").splitlines() if line[:1].isalpha()
     )
-    paths = {"listener", "cafile", "certfile", "keyfile", "acl_file", "persistence_location"}
+    paths = {"listener", "cafile", "certfile", "keyfile", "crlfile", "acl_file", "persistence_location"}
     assert {key for key in example if written[key] != example[key]} == paths
     assert (tmp_path / "broker" / "acl").read_text() == template("acl")
 

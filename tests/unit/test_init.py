@@ -29,6 +29,16 @@ def test_the_healthcheck_has_a_certificate_of_its_own(tmp_path: Path) -> None:
     assert [each.value for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == ["healthcheck"]
 
 
+def test_a_new_network_has_a_list_that_revokes_nobody_and_does_not_end_before_its_authority(
+    tmp_path: Path,
+) -> None:
+    init(tmp_path / "made", ["alice", "bob"], "broker:8883")
+    found = x509.load_pem_x509_crl((tmp_path / "made" / "broker" / "crl.pem").read_bytes())
+    assert list(found) == []
+    assert found.next_update_utc == _certificate(tmp_path / "made" / "ca" / "ca.crt").not_valid_after_utc
+    assert (tmp_path / "made" / "broker" / "crl.pem").stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.parametrize("address", ["broker", ":8883", "broker:", "broker:mqtt", "broker:0", "broker:65536"])
 def test_an_address_that_is_none_is_refused_and_nothing_is_made(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match="expected HOST:PORT"):

@@ -130,7 +130,7 @@ def test_what_does_not_belong_here_changes_nothing() -> None:
 
 
 def test_a_statement_is_there_once_it_has_come() -> None:
-    box, refuse = mailbox(), Refuse.decode(b'{"code":"policy"}')
+    box, refuse = mailbox(), Refuse.decode(b'{"code":"policy","words":""}')
     part = said(SESSION, "ivy", refuse)
     assert box.lacks(Step.REFUSE, "ivy")
     box.add(part)
@@ -153,7 +153,7 @@ def test_statements_come_in_the_order_asked_for() -> None:
 @pytest.mark.parametrize("sender", ["ivy", "carl"])
 def test_two_different_letters_under_one_address_are_a_contradiction_of_their_sender(sender: str) -> None:
     box = mailbox()
-    box.add(letter(Step.REFUSE, sender, body=b'{"code":"policy"}'))
+    box.add(letter(Step.REFUSE, sender, body=b'{"code":"policy","words":""}'))
     with pytest.raises(ContradictionError, match=f"two different refuse letters from {sender}") as caught:
         box.add(letter(Step.REFUSE, sender, body=b'{"code":"input"}'))
     assert caught.value.culprit == sender
@@ -282,7 +282,7 @@ def test_nonsense_from_an_input_party_counts_as_silence() -> None:
 def test_what_was_sealed_can_be_forgotten_and_the_rest_stays() -> None:
     box = mailbox()
     box.add(letter(Step.REVEAL, "carl", "rosa"))
-    box.add(letter(Step.REFUSE, "ivy", body=b'{"code":"policy"}'))
+    box.add(letter(Step.REFUSE, "ivy", body=b'{"code":"policy","words":""}'))
     assert box.sealed(Step.REVEAL, "carl") is not None
     box.forget()
     assert box.sealed(Step.REVEAL, "carl") is None

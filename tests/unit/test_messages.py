@@ -47,7 +47,9 @@ STRATEGIES: dict[type[Statement], SearchStrategy[Statement]] = {
         offer=offers,
         setups=st.dictionaries(names, setup_ids, max_size=3),
     ),
-    messages.Refuse: st.builds(messages.Refuse, code=st.sampled_from(messages.RefusalCode)),
+    messages.Refuse: st.builds(
+        messages.Refuse, code=st.sampled_from(messages.RefusalCode), words=st.text("ab ~", max_size=500)
+    ),
     messages.Begin: st.builds(
         messages.Begin, joins=st.dictionaries(names, digests, max_size=4), shape=shapes
     ),

@@ -148,7 +148,8 @@ def test_a_member_that_is_not_in_the_roster_is_refused() -> None:
 @pytest.mark.parametrize("name", ["bob", "alice"])
 def test_another_key_than_the_pinned_one_is_refused_be_it_anothers_or_ours(name: str) -> None:
     keys = {each: KEYS[each] for each in PARTIES} | {name: bytes(32)}
-    assert refusal(make_spec(members=keys)) == (RefusalCode.SPEC, f"{name} has another key in the roster")
+    problem = f"{name} {ROSTER.objection(name, bytes(32))}"
+    assert refusal(make_spec(members=keys)) == (RefusalCode.SPEC, problem)
 
 
 def test_a_coordinator_can_be_a_member_under_its_pinned_key() -> None:
@@ -356,3 +357,98 @@ def test_what_fits_to_the_last_nano_is_not_refused() -> None:
 def nano(epsilon: str) -> int:
     """nano-ε from the text of a number that may be zero."""
     return int(Decimal(epsilon).scaleb(9))
+
+
+# -- what is asked, for whom, by whom ----------------------------------------------------------------
+
+
+THREE = ("alice", "bob", "carlos")
+TRIO = make_spec(inputs=THREE, compute=THREE, results=THREE)
+
+
+def under(**rules: object) -> Limits:
+    return Limits({"raise": Declared()}, 1, **rules)  # type: ignore[arg-type] # one rule at a time
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "detail"),
+    [
+        ({"functions": ("average", "poll")}, RefusalCode.FUNCTION, "sum, expected average or poll"),
+        ({"functions": ()}, RefusalCode.FUNCTION, "sum, expected none at all"),
+        (
+            {"recipients": ("alice",)},
+            RefusalCode.RECIPIENTS,
+            "bob and carlos would learn the answer, expected nobody but alice",
+        ),
+        (
+            {"recognised": ("alice", "dora")},
+            RefusalCode.COMPUTE,
+            "1 recognised compute parties (alice), expected at least 2",
+        ),
+        (
+            {"recognised": ("dora",), "min_recognised": 1},
+            RefusalCode.COMPUTE,
+            "0 recognised compute parties (none), expected at least 1",
+        ),
+        ({"min_recognised": 4}, RefusalCode.COMPUTE, "3 recognised compute parties (alice, bob, carlos)"),
+        ({"longest": 2_999}, RefusalCode.DEADLINE, "a session of 3 s, expected at most 2.999"),
+    ],
+)
+def test_a_question_that_the_rules_do_not_allow_is_refused_with_its_code(
+    rules: dict[str, object], code: RefusalCode, detail: str
+) -> None:
+    found = refusal(TRIO, limits=under(**rules))
+    assert found[0] is code
+    assert str(found[1]).startswith(detail)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"functions": ("sum",)},
+        {"recipients": ("alice", "bob", "carlos", "all")},
+        {"recognised": ("bob", "carlos")},
+        {"recognised": ("bob",), "min_recognised": 1},
+        {"recognised": (), "min_recognised": 0},
+        {"longest": 3_000},
+        {"over": ("bonus",)},  # of our own inputs the config's tables say which
+    ],
+)
+def test_a_question_that_the_rules_allow_is_taken_part_in(rules: dict[str, object]) -> None:
+    assert policy.refuse(TRIO, "alice", ROSTER, under(**rules)) is None
+
+
+def test_a_public_answer_is_for_everybody() -> None:
+    public = TRIO.model_copy(update={"public": True})
+    code, detail = refusal(public, limits=under(recipients=THREE))
+    assert (code, detail) == (
+        RefusalCode.RECIPIENTS,
+        "everybody would learn the answer, expected nobody but alice, bob, carlos",
+    )
+    assert policy.refuse(public, "alice", ROSTER, under(recipients=(*THREE, "all"))) is None
+
+
+def test_who_computes_for_others_says_over_which_inputs() -> None:
+    spec = make_spec(inputs=("bob", "carlos"), min_inputs=2)
+    assert policy.refuse(spec, "alice", ROSTER, under(over=("raise",))) is None
+    assert refusal(spec, limits=under(over=("bonus", "vote"))) == (
+        RefusalCode.FUNCTION,
+        "a session over raise, expected bonus or vote",
+    )
+
+
+def test_the_same_nonce_in_two_specs_is_one_question_told_in_two_ways() -> None:
+    spec = make_spec()
+    other = make_spec(results=("alice",), public=True)
+    found = policy.refuse_twins(other, [spec])
+    assert found is not None
+    assert found.code is RefusalCode.SPEC
+    assert found.detail == "coordinator has announced this session twice, with different results and public"
+    assert policy.refuse_twins(make_spec(nonce=bytes([9] * 16)), [spec]) is None
+
+
+def test_only_so_many_sessions_are_open_at_a_time() -> None:
+    assert policy.refuse_more(4, under(most_open=5)) is None
+    found = policy.refuse_more(5, under(most_open=5))
+    assert found is not None
+    assert found.code is RefusalCode.BUSY

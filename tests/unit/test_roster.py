@@ -82,6 +82,41 @@ def test_a_name_that_no_party_may_have_is_refused(tmp_path: Path) -> None:
     assert complaint(roster(tmp_path, ("parties.all", text(ALICE)))).startswith("parties.all: ")
 
 
+def _revoked(directory: Path, reason: str) -> Path:
+    path = directory / "roster.toml"
+    path.write_text(
+        f'[parties.alice]\nidentity = "{text(ALICE)}"\nrevoked = {reason}\n'
+        f'[coordinators.carol]\nidentity = "{text(CAROL)}"\nrevoked = {reason}\n'
+        f'[parties.bob]\nidentity = "{text(BOB)}"\n'
+    )
+    return path
+
+
+def test_who_is_revoked_is_a_stranger_with_a_reason(tmp_path: Path) -> None:
+    known = load_roster(_revoked(tmp_path, '"lost laptop, 2026-11-22"'))
+    assert [known.identity(name) for name in ("alice", "carol", "bob")] == [None, None, BOB]
+    assert not known.is_coordinator("carol")
+    assert known.objection("alice") == "is revoked: lost laptop, 2026-11-22"
+    assert known.objection("alice", ALICE) == "is revoked: lost laptop, 2026-11-22"
+    assert known.objection("bob", BOB) is None
+    assert known.entry("alice") == ALICE
+
+
+@pytest.mark.parametrize(
+    "reason", ['""', '"  "', "true", "20261122", '"a\\nb"', '"\\u001b[2J"', f'"{"x" * 201}"']
+)
+def test_a_revocation_is_a_line_that_says_why(tmp_path: Path, reason: str) -> None:
+    assert complaint(_revoked(tmp_path, reason)).startswith("parties.alice.revoked: ")
+
+
+def test_an_objection_tells_a_stranger_from_a_key_that_differs(tmp_path: Path) -> None:
+    known = load_roster(roster(tmp_path, ("parties.alice", text(ALICE))))
+    assert known.objection("mallory", BOB) == "is not in the roster"
+    assert known.objection("alice", BOB) == (
+        f"has another key in the roster: {fingerprint(ALICE)}, not {fingerprint(BOB)}"
+    )
+
+
 def test_an_unknown_key_in_an_entry_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "roster.toml"
     path.write_text(f'[parties.alice]\nidentiy = "{text(ALICE)}"\n')

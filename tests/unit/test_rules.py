@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from party_node.config import InputSource, Policy
-from party_node.daemon import declared
+from party_node.rules import declared
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,12 @@ def do_split_bit(given: Fields) -> Fields:
 def do_verify_bit(given: Fields) -> Fields:
     """As a result party of a referendum; no ciphers, so the letter is a stand-in."""
     view, opened, commitment = (bytes.fromhex(given[key]) for key in ("view", "opening", "commitment"))
-    unsealed = Unsealed(None, opened)
+    transcript = bytes(32)
+    unsealed = Unsealed(None, transcript + opened)
     holding = Holding("reader", Referendum(threshold="1/2"), Seed(bytes(32)), None, lambda *_: unsealed)
     holding.begin(view, ())
     letter = Letter("0" * 64, Step.REVEAL, 0, given["party"], "reader", (), (b"",), b"")
-    holding.take_opening(letter, commitment, tuple(given["inputs"]))
+    holding.take_opening(letter, transcript, commitment, tuple(given["inputs"]))
     return {}
 
 

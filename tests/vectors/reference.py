@@ -183,6 +183,11 @@ def commitment(view: bytes, party: str, inputs: Sequence[str], opened: bytes) ->
     return digest("commitment", view, party, pack("inputs", *inputs), opened)
 
 
+def revealed(transcript: bytes, opened: bytes) -> bytes:
+    """What a reveal holds: over which commitments, and the opening."""
+    return transcript + opened
+
+
 def transcript(view: bytes, inputs: Sequence[str], commitments: Sequence[bytes]) -> bytes:
     """What the result parties confirm."""
     return digest("transcript", view, pack("inputs", *inputs), *commitments)

@@ -116,7 +116,7 @@ class Recorded:
         raise NotImplementedError
 
     def opening(self, party: str) -> bytes:
-        """What a reveal holds."""
+        """What opens a commitment."""
         return reference.opening(self.seed(party), self.view(), self.parties, self.output(party))
 
     def commitment(self, party: str) -> bytes:
@@ -169,9 +169,10 @@ class Recorded:
 
     def reveals_and_confirms(self) -> list[Letter]:
         """Who computes has the others' channels from their shares; who does not has none."""
+        bodies = {party: reference.revealed(self.transcript(), self.opening(party)) for party in self.compute}
         revealed = [
-            Letter("reveal", party, to, self.opening(party), sealed=True, opens=to not in self.compute)
-            for party in self.compute
+            Letter("reveal", party, to, body, sealed=True, opens=to not in self.compute)
+            for party, body in bodies.items()
             for to in self.results
             if to != party
         ]

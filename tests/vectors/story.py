@@ -100,13 +100,23 @@ def output(party: str, inputs: Sequence[str] = PARTIES) -> list[int]:
 
 
 def opening(party: str, inputs: Sequence[str] = PARTIES) -> bytes:
-    """What a reveal holds."""
+    """What opens a commitment."""
     return reference.opening(session_seed(party), view(), inputs, output(party, inputs))
 
 
 def commitment(party: str, inputs: Sequence[str] = PARTIES) -> bytes:
     """What binds a party to it."""
     return reference.commitment(view(), party, inputs, opening(party, inputs))
+
+
+def transcript() -> bytes:
+    """What is confirmed."""
+    return reference.transcript(view(), PARTIES, [commitment(party) for party in PARTIES])
+
+
+def reveal(party: str) -> bytes:
+    """What a reveal holds."""
+    return reference.revealed(transcript(), opening(party))
 
 
 def received(party: str) -> bytes:
@@ -244,11 +254,11 @@ def vectors() -> list[dict[str, Any]]:
                 "step": "reveal",
                 "round": 0,
                 "key": body_key.hex(),
-                "body": opening("alice").hex(),
+                "body": reveal("alice").hex(),
             },
             "expect": {
                 "box": reference.slot_box(channel(), "reveal", "bob", view(), body_key).hex(),
-                "chunks": [chunk.hex() for chunk in reference.chunks(body_key, opening("alice"))],
+                "chunks": [chunk.hex() for chunk in reference.chunks(body_key, reveal("alice"))],
             },
         },
         {
@@ -285,9 +295,9 @@ def vectors() -> list[dict[str, Any]]:
             "given": sealed(
                 "reveal",
                 [slot("reveal", body_key, opens=True)],
-                reference.chunks(body_key, opening("alice")),
+                reference.chunks(body_key, reveal("alice")),
             ),
-            "expect": {"seed": None, "body": opening("alice").hex()},
+            "expect": {"seed": None, "body": reveal("alice").hex()},
         },
         *(
             {
@@ -326,9 +336,7 @@ def vectors() -> list[dict[str, Any]]:
                 "inputs": list(PARTIES),
                 "commitments": [commitment(party).hex() for party in PARTIES],
             },
-            "expect": {
-                "transcript": reference.transcript(view(), PARTIES, [commitment(p) for p in PARTIES]).hex()
-            },
+            "expect": {"transcript": transcript().hex()},
         },
         {
             "name": "the answer",

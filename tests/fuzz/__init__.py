@@ -1,0 +1,1 @@
+"""Fuzzing: what each entrance of the program promises of any bytes, and what tries to disprove it."""
