@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint simulate statistics bench secrets lock clean
+.PHONY: help setup demo test lint simulate attack fuzz soak statistics bench secrets lock clean
 
 help:            ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,15 @@ test: lint       ## lint and the whole test suite
 
 simulate: $(STAMP) ## ten minutes of random schedules: loss, reordering, crashes, absent parties
 	$(BIN)/python -m tests.simulation --schedules 5000 --seed $${SEED:-1} --minutes 10
+
+attack: $(STAMP) ## ten minutes of adversaries: brokers, coordinators and members that lie, clocks that are off
+	$(BIN)/python -m tests.simulation --attacks 100000 --seed $${SEED:-1} --minutes 10
+
+fuzz: $(STAMP)   ## a minute for each target of the coverage-guided fuzzer
+	$(BIN)/python -m tests.fuzz --seconds 60
+
+soak: $(STAMP)   ## 20 nodes, 200 sessions, nodes and broker killed at random; eight minutes at most
+	$(BIN)/python -m benchmarks.soak --nodes 20 --sessions 200 --at-once 20 --minutes 8 --seed $${SEED:-1}
 
 statistics: $(STAMP) ## ten minutes of chi-square: do votes show, is the noise what it should be?
 	$(BIN)/python -m tests.statistics --minutes 10

@@ -29,7 +29,8 @@ def load(directory: Path | None, config: Path | None) -> CoordinatorConfig:
     """The coordinator's config: of a local cluster, or the one named."""
     path = directory / "coordinator" / "config.toml" if directory else configs.config_path(config)
     settings = configs.load_coordinator(path)
-    logs.configure("error")  # what goes wrong is said once, in our own words
+    # What goes wrong is said once, in our own words.
+    logs.configure("debug" if settings.log_level == "debug" else "error")
     return settings
 
 

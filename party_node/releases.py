@@ -39,7 +39,7 @@ CREATE TABLE release (             -- exact answers that our inputs have gone in
     content BLOB NOT NULL,         -- keyed hash of the input's name and value
     parties TEXT NOT NULL,         -- JSON: whose inputs may have been counted,
     least INTEGER NOT NULL,        -- and how many at least
-    threshold INTEGER,             -- of a referendum, if all of them were
+    threshold TEXT,                -- of a referendum, as the spec has it
     at INTEGER NOT NULL,           -- Unix milliseconds
     seal BLOB NOT NULL             -- keyed hash of the row
 ) STRICT;
@@ -69,6 +69,10 @@ class Family:
         # As many as possible are taken from what both have, and the rest from what only one has.
         return max(0, self.least - common) + max(0, other.least - common) or 1
 
+    def sizes(self, other: Family) -> range:
+        """How many may be in a set that is in both families."""
+        return range(max(self.least, other.least), len(self.parties & other.parties) + 1)
+
 
 class Release(NamedTuple):
     """One entry, without what the input was."""
@@ -76,7 +80,7 @@ class Release(NamedTuple):
     session: str
     parties: tuple[str, ...]
     least: int
-    threshold: int | None
+    threshold: str | None
     at: int
 
     @property
@@ -132,13 +136,15 @@ class Releases:
             return
         me, outcome = machine.me, machine.outcome
         computed = me in machine.spec.compute  # then what is counted is what we have agreed to
+        if shared and not machine.view:
+            return  # abandoned without a replay: nobody knows how far it had come, so all may have been
         if not shared or (computed and me not in outcome.inputs):
             self._db.write("DELETE FROM release WHERE session = ?", session)
             return
         parties = outcome.inputs if computed else machine.joined
         least = len(parties) if computed else machine.spec.min_inputs
-        threshold = _threshold(machine.spec, len(parties))
-        self._write(row[1], Release(session, parties, least, threshold, _release(row).at))
+        before = _release(row)
+        self._write(row[1], Release(session, parties, least, before.threshold, before.at))
 
     def of(self, session: str) -> Release | None:
         """What is noted of a session."""
@@ -166,15 +172,13 @@ class Releases:
 
 def _conflict(new: Release, old: Release, distance: int | None) -> Refusal | None:
     apart = new.family.distance(old.family)
-    if apart == 0:
-        if new.threshold == old.threshold or None in (new.threshold, old.threshold):
-            return None
+    if _swept(new, old):
         return Refusal(
             RefusalCode.DIFFERENCING,
             f"the same input was voted on under threshold {old.threshold} in session {old.session[:12]}",
             "thresholds one after the other give the count; with --epsilon each of them costs its part",
         )
-    if distance is not None and apart >= distance:
+    if apart == 0 or (distance is not None and apart >= distance):
         return None
     among = f"{len(old.parties)} parties" if old.family.single else f"some of {len(old.parties)} parties"
     least = "never with other parties" if distance is None else f"{distance} parties apart"
@@ -187,12 +191,17 @@ def _conflict(new: Release, old: Release, distance: int | None) -> Refusal | Non
     )
 
 
-def _threshold(spec: SessionSpec, inputs: int | None = None) -> int | None:
-    """How many must say yes, of so many ballots; None where nothing is compared with a threshold."""
-    function = spec.function
-    if not isinstance(function, Referendum):
-        return None
-    return function.least(len(spec.inputs) if inputs is None else inputs)
+def _swept(new: Release, old: Release) -> bool:
+    """Whether one set of ballots could be compared with two thresholds."""
+    if new.threshold is None or old.threshold is None:
+        return False
+    one, other = Referendum(threshold=new.threshold), Referendum(threshold=old.threshold)
+    return any(one.least(size) != other.least(size) for size in new.family.sizes(old.family))
+
+
+def _threshold(spec: SessionSpec) -> str | None:
+    """None where nothing is compared with a threshold."""
+    return spec.function.threshold if isinstance(spec.function, Referendum) else None
 
 
 def _content(key: bytes, name: str, value: Exact) -> bytes:

@@ -12,9 +12,7 @@ BURST = 500  # useless payloads at once: a broker that has kept old letters hand
 RATE = 25  # and a second from then on; each costs us less than half a millisecond
 RESERVE = RATE  # of these, for letters of sessions in which the sender is a member
 ANSWER_BURST = 1 << 26  # bytes sent again at once, to one peer
-ANSWER_RATE = (
-    1 << 24
-)  # and a second from then on: more than anybody asks for who waits for what is on its way
+ANSWER_RATE = 1 << 24  # and a second from then on: who waits for what is on its way asks for less
 REQUEST_COST = 1 << 18  # bytes that a request counts as, besides the answer
 REPORT_EVERY = 10_000  # milliseconds
 _OTHERS = ""  # nobody's name

@@ -57,7 +57,7 @@ def most_bytes(spec: SessionSpec, step: Step, round_: int, shape: Shape | None) 
         case Step.SHARE | Step.REVEAL | Step.RESULT if shape is None:
             return None
         case Step.SHARE | Step.REVEAL:
-            return SEED_BYTES + BYTES * math.prod(shape or ())
+            return 2 * SEED_BYTES + BYTES * math.prod(shape or ())  # a reveal: transcript, nonce and share
         case Step.RESULT:
             return NAME * len(spec.inputs) + _base64(BYTES * math.prod(shape or ()))
     return NAME * len(spec.members)

@@ -70,7 +70,7 @@ class Noted(Strict):
 
     parties: tuple[Name, ...]  # whose inputs may have been counted,
     least: int = Field(ge=1)  # and how many at least
-    threshold: int | None
+    threshold: str | None
     at: Milliseconds
 
 

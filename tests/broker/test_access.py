@@ -462,12 +462,14 @@ async def _hung_up_on(broker: BrokerHandle, sent: bytes) -> None:
     reader, writer = await asyncio.open_connection(
         "localhost", broker.port, ssl=tls_context(broker.config("mallory"))
     )
-    async with asyncio.timeout(20):
-        with suppress(ConnectionError):
-            writer.write(sent)
-            assert await reader.readexactly(4) == ACCEPTED
-            assert await reader.read() == b""
-    writer.transport.abort()
+    try:
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                writer.write(sent)
+                assert await reader.readexactly(4) == ACCEPTED
+                assert await reader.read() == b""
+    finally:
+        writer.transport.abort()
 
 
 async def _speak(broker: BrokerHandle, name: str, sent: bytes) -> None:

@@ -67,6 +67,7 @@ class Place:
     ports: dict[str, int]
     sessions: tuple[str, ...]  # of which bundles are exported
     program: str = "party_node.cli"
+    asked: tuple[str, ...] = ("sessions --json",)
 
     def logs(self) -> Texts:
         return self._files(self.network.directory / "log")
@@ -86,7 +87,7 @@ class Place:
         return self._files(self.network.directory / BROKER)
 
     def commands(self) -> Texts:
-        said = {f"party-node {each}": _said(self._node(each.split(), "alice")) for each in COMMANDS}
+        said = {f"party-node {each}": _said(self._node(each.split(), "alice")) for each in self.asked}
         return said | {"coordinator list": _said(self.network.coordinator("list"))}
 
     def metrics(self) -> Texts:
@@ -173,7 +174,6 @@ PLACES: dict[str, Callable[[Place], Texts]] = {
         *(Place.bundles, Place.files_of_the_coordinator, Place.data_directories),
     )
 }
-COMMANDS = ("sessions --json", "ledger", "check")
 TRAFFIC = "traffic"
 EVERYWHERE = [*PLACES, TRAFFIC]
 
@@ -246,7 +246,9 @@ def honest_sessions(network: Cluster, ports: dict[str, int]) -> tuple[dict[str, 
     for name in ("alice", "bob"):
         until(partial(is_idle, network, name), f"{name} hears of it")
     network.start("carlos")
-    return during, Place(network, ports, (summed, last))
+    return during, Place(
+        network, ports, (summed, last), asked=("sessions", "sessions --json", "ledger", "check")
+    )
 
 
 def leaky_sessions(network: Cluster, ports: dict[str, int]) -> Place:

@@ -65,8 +65,8 @@ def damaged(good: bytes, draw: random.Random) -> bytes:
 
 
 def told(path: Path, error: SottoError) -> str:
-    """What is wrong with which file, and what to do."""
-    assert str(path) in error.message, error.message
+    """What is wrong with which file, or with which session in it, and what to do."""
+    assert error.message.startswith((f"{path}: ", "journal: session ")), error.message
     assert error.hint
     return "told"
 

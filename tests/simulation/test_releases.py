@@ -12,6 +12,7 @@ import pytest
 
 from party_node.journal import Decider, Made
 from party_node.releases import Family
+from party_node.roster import Roster
 from protocol.dp.noise import Noise, Relation
 from protocol.functionalities import Functionality
 from protocol.functionalities.average import Average
@@ -152,6 +153,24 @@ def test_who_does_not_compute_reckons_with_every_set_that_others_may_have_counte
     network.close()
 
 
+def test_what_others_say_was_counted_binds_only_those_who_compute() -> None:
+    network = colleagues()
+    network.tamper = lambda to, sent: [] if "/share/carlos/" in sent.topic else [sent]
+    outcomes = ran(network, FOUR, compute=("alice", "bob"), results=("alice",), min_inputs=3)
+    assert outcomes["david"].inputs == ("alice", "bob", "david")
+    releases = {name: network.journals[name].releases.entries()[0].parties for name in ("alice", "david")}
+    assert releases == {"alice": ("alice", "bob", "david"), "david": FOUR}
+    network.close()
+
+
+def test_a_session_that_never_began_forbids_nothing_to_those_who_only_put_in() -> None:
+    network = colleagues()
+    network.stop("bob")
+    assert not completed(ran(network, FOUR, compute=("alice", "bob"), results=("alice",)))
+    assert network.journals["david"].releases.entries() == []
+    network.close()
+
+
 def test_a_session_that_opened_nothing_forbids_nothing() -> None:
     network = colleagues()
     network.tamper = lambda _to, sent: [] if "/share/david/" in sent.topic else [sent]
@@ -211,10 +230,29 @@ def test_a_sweep_of_thresholds_ends_after_the_first_one() -> None:
     network.close()
 
 
-def test_a_sweep_is_refused_however_far_apart_sets_may_be() -> None:
+@pytest.mark.parametrize("least", [4, 3])
+def test_a_sweep_is_refused_however_far_apart_sets_may_be(least: int) -> None:
+    """Also where sets may shrink, and so be the same ones: with two out of three or one out of two."""
     network = colleagues(difference=1)
-    assert completed(ran(network, FOUR, Referendum(threshold="1")))
-    assert refused(ran(network, FOUR, Referendum(threshold="2")))
+    assert completed(ran(network, FOUR, Referendum(threshold="1"), min_inputs=least))
+    for threshold in ("2", "1/2", "3/4"):
+        assert refused(ran(network, FOUR, Referendum(threshold=threshold), min_inputs=least))
+    network.close()
+
+
+def test_a_session_that_is_given_up_after_its_reveal_forbids_as_before(tmp_path: Path) -> None:
+    """Alice's machine is not replayed once bob is a stranger to her; what she has revealed is out."""
+    network = colleagues(directory=tmp_path)
+    network.tamper = lambda to, sent: [] if "/reveal/" in sent.topic and to == "alice" else [sent]
+    session = network.announce(network.spec(Sum()))
+    network.run(until=network.now + 3_000)
+    assert network.outcomes(session)["bob"].answer is not None
+    stranger = Roster({**network.roster.parties, "carlos": bytes(32)}, network.roster.coordinators)
+    network.roster = stranger
+    network.restart("alice")
+    assert network.outcomes(session)["alice"].state is State.ABORTED
+    (release,) = network.journals["alice"].releases.entries()
+    assert (release.parties, release.least) == (FOUR, 4)
     network.close()
 
 
