@@ -12,7 +12,7 @@ import structlog
 
 from party_node import pins, policy
 from party_node.budget import Budget
-from party_node.journal import Decider, Decision, Journal, Made, SessionRow
+from party_node.journal import Decider, Decision, Journal, Made
 from party_node.policy import Limits, Refusal
 from party_node.post import check_signature
 from party_node.roster import Roster
@@ -90,10 +90,17 @@ class Admission:
         self._loading: dict[str, Candidate] = {}
         self._asked: dict[str, Candidate] = {}  # a person is
 
-    def resume(self) -> None:
-        """After a start: a person who was asked still is."""
+    def resume(self, now: int) -> list[Answer]:
+        """After a start: a person who was asked still is, and one who has said yes need not again."""
         for row in self._journal.pending():
-            self._asked[row.id] = _candidate(row)
+            self._asked[row.id] = Candidate(row.spec, row.announce)
+        approved = [session for session in self._asked if self._decider(session) is Decider.PERSON]
+        answers = [self.decide(session, True, "", now) for session in approved]
+        return [answer for answer in answers if answer is not None]
+
+    def _decider(self, session: str) -> Decider | None:
+        decision = self._journal.decision(session)
+        return None if decision is None else decision.by
 
     def candidate(self, session: str) -> Candidate | None:
         """A session whose answer is still open."""
@@ -139,6 +146,8 @@ class Admission:
     def decide(self, session: str, approve: bool, words: str, now: int) -> Answer | None:
         """A person's answer; what has changed since the question was asked can still refuse."""
         candidate = self._asked.pop(session, None)
+        if candidate is None and not approve:
+            candidate = self._loading.pop(session, None)  # whoever changes its mind in time is heard
         if candidate is None:
             return None
         candidate.by = Decider.PERSON
@@ -148,6 +157,7 @@ class Admission:
             return Refused(session, candidate, Refusal(RefusalCode.DECLINED, detail), said)
         if now >= candidate.spec.join_by:
             return _unanswered(session, candidate)
+        self._journal.decided(session, Decision(Made.PENDING, Decider.PERSON, "", "", now))
         refusal = self._refusal(candidate.spec)
         return Refused(session, candidate, refusal) if refusal else self._admit(session, candidate)
 
@@ -156,9 +166,11 @@ class Admission:
         late = [session for session, each in self._asked.items() if each.spec.join_by <= now]
         return [_unanswered(session, self._asked.pop(session)) for session in late]
 
-    def loaded(self, session: str, value: Exact | InputError, now: int) -> Answer:
-        """The answer to an entry of `wanted`."""
-        candidate = self._loading.pop(session)
+    def loaded(self, session: str, value: Exact | InputError, now: int) -> Answer | None:
+        """The answer to an entry of `wanted`; None if a person has said no meanwhile."""
+        candidate = self._loading.pop(session, None)
+        if candidate is None:
+            return None
         spec = candidate.spec
         if isinstance(value, InputError):
             return Refused(session, candidate, Refusal(RefusalCode.INPUT, value.message, value.hint))
@@ -205,10 +217,6 @@ class Admission:
             return None
         distance = self._limits.min_difference
         return self._journal.releases.reserve(session, spec, value, distance, now)
-
-
-def _candidate(row: SessionRow) -> Candidate:
-    return Candidate(row.spec, row.announce)
 
 
 def _unanswered(session: str, candidate: Candidate) -> Refused:

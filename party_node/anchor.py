@@ -6,10 +6,11 @@ person can write too: the number of entries and the head of the chain, `12 3f2aâ
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
+
+from party_node import durable
 
 FILE = "ledger.anchor"
 _LINE = re.compile(r"(0|[1-9][0-9]*) ([0-9a-f]{64})\n?")
@@ -47,14 +48,4 @@ class Anchor:
 
     def write(self, tip: Tip) -> None:
         """Replace it as a whole: a crash leaves the old one or the new one.  OSError if the disk is full."""
-        fresh = self.path.with_suffix(".new")
-        with fresh.open("w") as file:
-            file.write(f"{tip}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)  # a name is durable only when its directory is
-        finally:
-            os.close(directory)
+        durable.replace(self.path, f"{tip}\n".encode())

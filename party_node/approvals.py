@@ -5,18 +5,21 @@ They survive a restart of either side, need no port and no signal, and whoever m
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from party_node import durable
+from protocol.errors import ConfigError
+
 log = structlog.get_logger("node")
 
 FOLDER = "answers-of-people"
+OTHERS_WRITE = 0o022
 LOOK_AGAIN = 0.5  # seconds; a person does not notice, and one look costs less than a letter
 
 
@@ -37,35 +40,54 @@ class _File(BaseModel):
 
 
 def say(data_dir: Path, session: str, *, approve: bool, words: str) -> None:
-    """Leave an answer for the node; a second one before it is read replaces the first."""
+    """Leave an answer for the node; a second one before it is read replaces the first.
+
+    ConfigError for anybody but the node's own user, whose answers the node would not be able to read.
+    """
     folder = data_dir / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    draft = folder / f".{session}.{os.getpid()}"
-    with draft.open("w") as file:
-        json.dump({"approve": approve, "words": words}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / session)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if data_dir.stat().st_uid == os.geteuid():
+            durable.replace(folder / session, _File(approve=approve, words=words).model_dump_json().encode())
+            return
+    except OSError as error:
+        problem = (error.strerror or "cannot be written").lower()
+    else:
+        problem = "belongs to another user"
+    raise ConfigError(f"{folder}: {problem}", "say it as the user who runs the node")
 
 
-def heard(data_dir: Path) -> Iterator[Said]:
-    """The answers that are there; `forget` each once the journal has it."""
+def heard(data_dir: Path) -> list[Said]:
+    """The answers that are there; `forget` each once the journal has it.  What is none is passed over."""
     folder = data_dir / FOLDER
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue  # half-written
-        try:
-            found = _File.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            problem = type(error).__name__
-            log.warning("not an answer of `party-node`", path=path, problem=problem, hint="say it again")
-            path.unlink(missing_ok=True)
-            continue
-        yield Said(path.name, found.approve, found.words, path)
+    try:
+        ours = folder.stat()
+        if ours.st_uid != os.geteuid() or ours.st_mode & OTHERS_WRITE:
+            log.warning(
+                "answers may be somebody else's", path=folder, hint="chmod 700, and give it to the node"
+            )
+            return []
+        return [said for path in sorted(folder.iterdir()) if (said := _read(path)) is not None]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        log.warning("answers cannot be read", path=folder, problem=(error.strerror or "").lower())
+        return []
+
+
+def _read(path: Path) -> Said | None:
+    if path.name.startswith(".") or not path.is_file():
+        return None  # half-written, or not ours
+    try:
+        found = _File.model_validate_json(path.read_bytes())
+    except ValidationError:
+        log.warning("not an answer of `party-node`", path=path, hint="say it again")
+        path.unlink()
+        return None
+    return Said(path.name, found.approve, found.words, path)
 
 
 def forget(said: Said) -> None:
     """The journal has it."""
-    said.path.unlink(missing_ok=True)
+    with suppress(OSError):  # then it is heard once more, and changes nothing
+        said.path.unlink()

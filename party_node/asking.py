@@ -10,7 +10,7 @@ from party_node import approvals, privacy, views, wording
 from party_node import data_dir as data_directory
 from party_node.config import NodeConfig
 from party_node.daemon import JOURNAL, now_ms
-from party_node.journal import Decision, Journal, Made, SessionRow
+from party_node.journal import Decider, Decision, Journal, Made, SessionRow
 from party_node.privacy import PrivacyView
 from protocol.dp.epsilon import text
 from protocol.errors import SottoError
@@ -44,6 +44,8 @@ def waiting(config: NodeConfig) -> dict[str, tuple[PendingView, list[str]]]:
     journal = views.open_journal(config)
     found = {}
     for row in journal.pending():
+        if (decision := journal.decision(row.id)) and decision.by is Decider.PERSON:
+            continue  # approved, and its input is being read
         spec = row.spec
         found[row.id] = _view(config, journal, row, spec), _lines(config, journal, row, spec, now_ms())
     return found

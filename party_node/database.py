@@ -77,8 +77,13 @@ class Database(sqlite3.Connection):
     failure: StorageError | None = None  # why nothing more is written
 
     def cursor(self, factory: Any = _Cursor) -> Any:
-        """One that names the file if it is damaged; `execute` takes it too."""
+        """One that names the file if it is damaged."""
         return super().cursor(factory)
+
+    def execute(self, sql: str, parameters: Any = ()) -> _Cursor:
+        """As sqlite3's, whose own would not ask for our cursor."""
+        found: _Cursor = self.cursor()
+        return found.execute(sql, parameters)
 
     @contextmanager
     def storing(self) -> Iterator[None]:

@@ -85,12 +85,14 @@ class Node:
             self._journal.tidy()
             self._remains.scrub(now)
             self._budget.settle(now)
-            self._admission.resume()
             if flaw := self._journal.ledger.flaw():
                 log.error("ledger not trusted", problem=flaw.message, hint=flaw.hint)
         for row in self._journal.sessions():
             if row.ended is None and row.seed is not None and only in (None, row.id):
                 self._resume(row, row.seed, now)
+        if only is None:
+            for answer in self._admission.resume(now):
+                self._answer(answer, now)
         for row in self._journal.unswept():
             self._remains.over(row.id, row.spec, row.ended or now)
 
@@ -173,6 +175,7 @@ class Node:
     def decide(self, session: str, *, approve: bool, words: str, now: int) -> None:
         """A person's answer to a session that waits for it; to any other it changes nothing."""
         self._answer(self._admission.decide(session, approve, words, now), now)
+        self._unsaved = True
 
     def wants_noise(self, session: str) -> bool:
         """Whether it is worth to go on drawing; may be asked from any thread."""

@@ -12,6 +12,9 @@ members.
 
 An entry is written as we join, in the same transaction, and taken back if nothing can have been opened.
 Answers that cost ε go by their budget instead.
+
+Not noticed: a journal that is put back as a whole, or rows that are deleted.  Like the other ledger, this one
+protects its owner, and nobody keeps the owner from deceiving it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
+from party_node.durable import sync_directory
+
 LARGE = 1 << 16  # bytes from which a file is cheaper than a row, which SQLite would write three times
 
 
@@ -34,8 +36,8 @@ class Spool:
                 file.flush()
                 os.fsync(file.fileno())
         if durable:
-            _sync_directory(folder)
-            _sync_directory(self._directory)
+            sync_directory(folder)
+            sync_directory(self._directory)
         return True
 
     def read(self, session: str, name: str) -> bytes | None:
@@ -67,12 +69,3 @@ class Spool:
                 self.drop(folder.name, None)
             elif folder.name not in secret:
                 self.drop(folder.name, name)
-
-
-def _sync_directory(folder: Path) -> None:
-    """A file's name is durable only when its directory is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -108,6 +108,8 @@ class Mailbox:
         """
         header = part.header
         step, sender = header.step, header.sender
+        if header.session != self._session:
+            raise MalformedError(f"{header.stage} of another session")
         expected = audience(self._spec, step, sender, self._me)
         ours = sender == self._me and step is not Step.ABORT  # a coordinator may cancel from elsewhere
         if ours or sender not in senders(self._spec, step) or header.to != expected:

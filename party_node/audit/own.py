@@ -65,7 +65,10 @@ def decision(case: Case, bundle: Content) -> Iterator[Finding]:
     me, made = bundle.exporter, bundle.decision
     joined, refusal = case.of(Join, [me]), case.of(Refuse, [me]).get(me)
     if made is None:
-        yield Finding(Check.DECISION, Mark.NOTHING)
+        if (joined or refusal is not None) and me != case.spec.coordinator:
+            yield missing(Check.DECISION, f"{me} has answered, and shows no decision")
+        else:
+            yield Finding(Check.DECISION, Mark.NOTHING)
     elif made.made == "joined" and (not joined or refusal is not None):
         yield failed(Check.DECISION, f"{me} decided to join, and has not signed that alone")
     elif made.made == "refused" and (refusal is None or joined or refusal.code != made.code):
@@ -99,8 +102,14 @@ def ledger(case: Case, bundle: Content) -> Iterator[Finding]:
 def release(case: Case, bundle: Content) -> Iterator[Finding]:
     """The node has noted whose inputs its own was added to, in an exact answer."""
     me, noted = bundle.exporter, bundle.release
+    exact = case.spec.epsilon is None and case.counted is not None and me in case.counted
     if noted is None:
-        yield Finding(Check.RELEASE, Mark.NOTHING)
+        if exact and me in case.completed:
+            yield failed(
+                Check.RELEASE, f"{me}'s input was counted in an exact answer, and {me} has not noted it"
+            )
+        else:
+            yield Finding(Check.RELEASE, Mark.NOTHING)
         return
     if case.spec.epsilon is not None or me not in case.spec.inputs:
         yield failed(Check.RELEASE, f"{me} has noted an exact answer over its input, and this is none")

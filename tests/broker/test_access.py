@@ -22,8 +22,9 @@ from party_node import durable, transport
 from party_node.config import BrokerConfig
 from party_node.diagnosis import tls_context
 from party_node.post import Publication
-from party_node.transport import MAX_PAYLOAD, OFFLINE, ONLINE, probe
+from party_node.transport import OFFLINE, ONLINE, probe
 from protocol.errors import BrokerError
+from protocol.letters import PAYLOAD_BYTES
 from tests.broker.test_transport import STATUS, STATUSES, letter, letters_to
 from tests.support.brokers import KINDS, BrokerHandle, require, running_broker
 from tests.support.clients import Client, running
@@ -454,7 +455,7 @@ async def test_who_publishes_to_a_topic_that_is_none_is_hung_up_on(broker: Broke
 
 
 async def test_who_publishes_too_much_at_once_is_hung_up_on(broker: BrokerHandle) -> None:
-    await _hung_up_on(broker, HELLO + packet(Publication(letter("mallory", "bob"), bytes(2 * MAX_PAYLOAD))))
+    await _hung_up_on(broker, HELLO + packet(Publication(letter("mallory", "bob"), bytes(2 * PAYLOAD_BYTES))))
 
 
 async def _hung_up_on(broker: BrokerHandle, sent: bytes) -> None:

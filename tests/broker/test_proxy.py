@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from coordinator.cluster import BROKER
-from party_node.transport import MAX_PAYLOAD, ONLINE
+from party_node.transport import ONLINE
+from protocol.letters import PAYLOAD_BYTES
 from tests.support.clients import Client, running
 from tests.support.mqtt_packets import CONNECT, Packet
 from tests.support.programs import Cluster
@@ -40,13 +41,13 @@ async def test_letters_pass_as_they_are_under_the_names_of_their_senders(
     async with running(Client(alice, "alice", [])) as sender:
         sender.transport.send(f"{SESSION}/join/bob/all/0", b"forged")  # which the access list forbids
         sender.transport.send(kept, b"kept", retain=True)
-        sender.transport.send(large, bytes(MAX_PAYLOAD - 1))
+        sender.transport.send(large, bytes(PAYLOAD_BYTES - 1))
         filters = [f"{SESSION}/+/+/all/+", "sotto/1/party/+/status"]
         async with running(Client(reader, "reader", filters, presence=False)) as hears:
             await hears.receives("sotto/1/party/alice/status", ONLINE)
             await hears.receives(kept, b"kept")
-            sender.transport.send(large, bytes(MAX_PAYLOAD))
-            await hears.receives(large, bytes(MAX_PAYLOAD))
+            sender.transport.send(large, bytes(PAYLOAD_BYTES))
+            await hears.receives(large, bytes(PAYLOAD_BYTES))
         assert not [topic for topic, payload in hears.received if payload == b"forged"]
     assert {each.peer for each in proxy.letters if each.way == "up"} == {"alice"}
     assert [each.payload for each in proxy.seen(64 * "0", "join")] == [b"forged", b"kept"]

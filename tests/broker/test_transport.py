@@ -11,8 +11,9 @@ import time
 import psutil
 import pytest
 
-from party_node.transport import MAX_PAYLOAD, OFFLINE, ONLINE, probe
+from party_node.transport import OFFLINE, ONLINE, probe
 from protocol.errors import LocalProtocolError
+from protocol.letters import PAYLOAD_BYTES
 from tests.support.brokers import BrokerHandle
 from tests.support.clients import Client, running
 
@@ -138,13 +139,13 @@ async def test_without_a_link_sending_drops_and_flushing_returns(alice: Client, 
 
 async def test_a_chunk_with_the_largest_envelope_passes(alice: Client, bob: Client) -> None:
     async with running(alice), running(bob):
-        alice.transport.send(letter("alice", "bob"), b"m" * MAX_PAYLOAD)
-        await bob.receives(letter("alice", "bob"), b"m" * MAX_PAYLOAD)
+        alice.transport.send(letter("alice", "bob"), b"m" * PAYLOAD_BYTES)
+        await bob.receives(letter("alice", "bob"), b"m" * PAYLOAD_BYTES)
 
 
 async def test_a_payload_over_the_limit_is_our_bug(alice: Client) -> None:
     with pytest.raises(LocalProtocolError, match="at most"):
-        alice.transport.send(letter("alice", "bob"), b"m" * (MAX_PAYLOAD + 1))
+        alice.transport.send(letter("alice", "bob"), b"m" * (PAYLOAD_BYTES + 1))
 
 
 async def test_a_burst_of_chunks_passes_while_the_sender_still_listens(alice: Client, bob: Client) -> None:

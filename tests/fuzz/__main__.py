@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import platform
 import re
 import subprocess
 import sys
@@ -47,6 +48,11 @@ class Fuzzed:
 def installed() -> bool:
     """Whether atheris can be imported here: it exists for Linux on x86-64, up to Python 3.13."""
     return importlib.util.find_spec("atheris") is not None
+
+
+def exists() -> bool:
+    """Whether it could be, and so is a dependency of the tests."""
+    return (sys.platform, platform.machine()) == ("linux", "x86_64") and sys.version_info < (3, 14)
 
 
 def fuzz(target: str, seconds: int, keep: Path) -> Fuzzed:

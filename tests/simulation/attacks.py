@@ -78,7 +78,8 @@ FLAWS: dict[str, tuple[str, ...]] = {
 }
 # These change what the answer is about, as SPEC.md §8 says: nobody can tell what the right one would be.
 FREE = {
-    *(("share", flaw) for flaw in ("another share", "another body", "copied")),
+    # (A body letter without its body is a seed letter.)
+    *(("share", flaw) for flaw in ("another share", "another body", "copied", "empty")),
     *((step, "flipped bits") for step in ("masked", "opened", "correlate")),
     *((step, flaw) for step in ("masked", "correlate") for flaw in ("copied", "replayed", "another body")),
     *((step, "padding") for step in ("masked", "opened")),  # where there is none, it is a bit

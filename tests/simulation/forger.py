@@ -110,6 +110,8 @@ class Forger:
 
     def unseal(self, part: Part) -> tuple[Seed, bytes]:
         """What we have sealed: the secret of the slots, and the body under it."""
+        if not part.header.slots:
+            raise MalformedError("nothing that we have sealed")
         slot = part.header.slots[0]
         secret = Seed(self._cipher(part, slot.to).decrypt(NONCE, slot.box, None))
         return secret, _decrypt_chunks(secret, (part.body,)) if part.body else b""

@@ -221,3 +221,28 @@ def test_so_many_sessions_at_a_time_and_no_more() -> None:
     assert sum(ending is not None and ending.reason is RefusalCode.BUSY for ending in endings) == 197
     assert network.nodes["bob"].open["pending"] == 3
     network.close()
+
+
+def test_a_change_of_mind_while_the_input_is_read_is_heard() -> None:
+    network = colleagues()
+    session = asked(network)
+    node = network.nodes["bob"]
+    node.decide(session, approve=True, words="", now=network.now)
+    node.decide(session, approve=False, words="no, after all", now=network.now)
+    network.flush("bob")  # only now the input is there
+    network.run()
+    assert of_bob(network, session) == ["refuse"]
+    assert decision(network, session)[:3] == (Made.REFUSED, Decider.PERSON, RefusalCode.DECLINED)
+    network.close()
+
+
+def test_a_yes_is_not_asked_for_again_after_a_crash_while_the_input_is_read(tmp_path: Path) -> None:
+    network = colleagues(tmp_path)
+    session = asked(network)
+    network.nodes["bob"].decide(session, approve=True, words="", now=network.now)
+    network.nodes["bob"].commit()
+    network.restart("bob")
+    assert not network.nodes["bob"].asks
+    network.run()
+    assert {outcome.state for outcome in network.outcomes(session).values()} == {State.COMPLETED}
+    network.close()

@@ -11,11 +11,10 @@ import pytest
 from party_node.journal import Journal
 from party_node.policy import Declared
 from party_node.post import Post, Publication, Sent
-from party_node.transport import MAX_PAYLOAD
 from protocol.encoding import Exact
 from protocol.errors import InputError
 from protocol.functionalities.sum import Sum
-from protocol.letters import parse
+from protocol.letters import PAYLOAD_BYTES, parse
 from protocol.messages import Abort, AbortReason, Begin, Commit, Join, MalformedError, RefusalCode, Step
 from protocol.ring import MOST_ELEMENTS
 from protocol.secret import Seed
@@ -69,7 +68,7 @@ def test_a_reveal_to_many_result_parties_fits_the_largest_payload() -> None:
     net = Network({name: {"raise": ["1"] * 140_000} for name in names[:3]}, others=tuple(names[3:]))
     net.announce(net.spec(Sum(), results=tuple(names)))
     net.run(until=net.now + 1500)
-    assert max(len(sent.payload) for sent in net.tap) <= MAX_PAYLOAD
+    assert max(len(sent.payload) for sent in net.tap) <= PAYLOAD_BYTES
 
 
 def test_no_file_holds_the_seed_of_an_ended_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

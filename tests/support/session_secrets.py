@@ -23,6 +23,7 @@ from protocol.ring import Ring
 from protocol.sealed import Unsealed
 from protocol.secret import SEED_BYTES, Seed
 from protocol.session import Session
+from protocol.transcript import DIGEST_BYTES
 from tests.support.detector import Secret
 
 MOST_SUBSETS = 64  # of inputs, whose sums are looked for
@@ -74,7 +75,8 @@ class Replayed:
 
     def openings(self) -> dict[str, bytes]:
         """The revealed openings, by compute party."""
-        return {sender: each.body for (step, sender), each in self.opened.items() if step is Step.REVEAL}
+        revealed = {sender: each.body for (step, sender), each in self.opened.items() if step is Step.REVEAL}
+        return {sender: body[DIGEST_BYTES:] for sender, body in revealed.items()}
 
 
 def session_secrets(journals: Mapping[str, Journal], session: str, seal: type[Seal] = Seal) -> list[Secret]:

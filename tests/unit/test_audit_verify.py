@@ -563,11 +563,16 @@ def test_a_public_answer_that_has_not_come_is_no_gap(scenes: dict[str, Scene]) -
     assert [each.text for each in marked(judged, Mark.UNSEEN)] == ["the public answer"]
 
 
-def test_who_announces_a_session_has_no_decision_to_show(scenes: dict[str, Scene]) -> None:
+def test_who_has_answered_shows_what_it_decided(scenes: dict[str, Scene]) -> None:
     here = scenes["sum"]
     found = here.judge(changed(here.content("bob"), decision=None))
-    assert found.standing is Standing.VALID
-    assert idle(found) == {*IDLE["sum"], Check.DECISION}
+    assert found.standing is Standing.INCOMPLETE
+
+
+def test_who_was_counted_in_an_exact_answer_has_noted_it(scenes: dict[str, Scene]) -> None:
+    here = scenes["sum"]
+    found = here.judge(changed(here.content("bob"), release=None))
+    assert found.standing is Standing.INVALID
 
 
 def test_every_check_that_can_fail_is_seen_to_fail() -> None:
