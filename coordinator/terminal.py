@@ -113,7 +113,8 @@ def session_table(found: list[views.SessionView]) -> Table:
         answer = each["result"]
         shown = "" if answer is None else answer if isinstance(answer, str) else f"{len(answer)} elements"
         why = "" if ending is None else f"{ending['reason']}, {ending['detail']}"
-        table.add_row(each["session"][:12], each["function"], each["state"], shown, why)
+        cells = (each["session"][:12], each["function"], each["state"], shown, why)
+        table.add_row(*(Text(cell) for cell in cells))  # others' words are no markup
     return table
 
 

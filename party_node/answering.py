@@ -27,7 +27,7 @@ class Answering:
 
     def hurried(self, session: str, peer: str, now: int) -> bool:
         """Whether it asks so soon again, or for so much, that even its signature is not worth checking."""
-        soon = now < self._answered.get((session, peer), 0) + ANSWER_PAUSE
+        soon = 0 <= now - self._answered.get((session, peer), 0) < ANSWER_PAUSE  # clocks are set back
         return soon or not self._throttle.answers(peer, now)
 
     def answer(self, part: Part, now: int) -> list[Publication]:

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from party_node import approvals, certificates, inputs, pins, rules
+from party_node import approvals, certificates, console, inputs, pins, rules
 from party_node import data_dir as data_directory
 from party_node.config import CoordinatorConfig, NodeConfig, Policy
 from party_node.health import Snapshot, Tally
@@ -32,7 +32,7 @@ from party_node.roster import Roster, load_roster
 from party_node.transport import Transport
 from protocol.dp.polya import UnwantedError
 from protocol.encoding import Exact
-from protocol.errors import ConfigError, InputError
+from protocol.errors import ConfigError, InputError, SottoError
 from protocol.letters import ALL, COMPUTE
 from protocol.messages import IN_ROUNDS, SEALED, Step
 from protocol.sharing import Share
@@ -401,7 +401,17 @@ def run(config: NodeConfig) -> None:
     """`serve` on uvloop."""
     # What was imported lives as long as the process: no need to look through it for garbage each time.
     gc.freeze()
-    uvloop.run(serve(config))
-    if threading.active_count() > 1:
-        # All is stored and said.  What is still being read is for nobody, and a query may take for ever.
-        os._exit(0)
+    try:
+        uvloop.run(serve(config))
+    except SottoError as error:
+        if _reading():
+            console.complain("party-node", error.message, error.hint)
+            os._exit(console.FAILED)
+        raise
+    if _reading():
+        os._exit(console.DONE)
+
+
+def _reading() -> bool:
+    """Whether an input is still being read: for nobody by now, and a query may take for ever."""
+    return threading.active_count() > 1

@@ -8,6 +8,7 @@ from itertools import pairwise
 from party_node.audit.bundle import Content, Ended
 from party_node.audit.case import Case
 from party_node.audit.finding import Check, Finding, Mark, failed, listed, missing
+from protocol.functionalities.referendum import Referendum
 from protocol.messages import AbortReason, Join, Refuse
 from protocol.states import State
 
@@ -32,6 +33,8 @@ def ending(case: Case, bundle: Content) -> Iterator[Finding]:
 
 
 def _completed(case: Case, me: str, end: Ended) -> Iterator[Finding]:
+    if end.reason is not None or end.silent or end.culprit is not None or end.reported_by is not None:
+        yield failed(Check.ENDING, f"{me} calls it completed, and says why it was not")
     if case.begin is not None and me not in case.begin.joins:
         yield failed(Check.ENDING, f"{me} calls it completed, and is not in the begin")
     if case.counted is not None and end.inputs != case.counted:
@@ -40,6 +43,8 @@ def _completed(case: Case, me: str, end: Ended) -> Iterator[Finding]:
     for name in end.unconfirmed:
         if name not in case.spec.results:
             yield failed(Check.ENDING, f"{name} did not confirm at {me}, and is no result party")
+        elif name == me:
+            yield failed(Check.ENDING, f"{me} says that it did not confirm itself")
 
 
 def _aborted(case: Case, me: str, end: Ended) -> Iterator[Finding]:
@@ -69,6 +74,8 @@ def decision(case: Case, bundle: Content) -> Iterator[Finding]:
             yield missing(Check.DECISION, f"{me} has answered, and shows no decision")
         else:
             yield Finding(Check.DECISION, Mark.NOTHING)
+    elif made.made != "refused" and (made.code is not None or made.detail):
+        yield failed(Check.DECISION, f"{me} decided otherwise, and says why it refused")
     elif made.made == "joined" and (not joined or refusal is not None):
         yield failed(Check.DECISION, f"{me} decided to join, and has not signed that alone")
     elif made.made == "refused" and (refusal is None or joined or refusal.code != made.code):
@@ -113,6 +120,14 @@ def release(case: Case, bundle: Content) -> Iterator[Finding]:
         return
     if case.spec.epsilon is not None or me not in case.spec.inputs:
         yield failed(Check.RELEASE, f"{me} has noted an exact answer over its input, and this is none")
+    spec = case.spec
+    threshold = spec.function.threshold if isinstance(spec.function, Referendum) else None
+    if (
+        not set(noted.parties) <= spec.input_set
+        or noted.least < spec.min_inputs
+        or noted.threshold != threshold
+    ):
+        yield failed(Check.RELEASE, f"{me} has noted another exact answer than this session's")
     counted = case.counted
     if me not in case.completed or counted is None:
         return

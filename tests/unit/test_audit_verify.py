@@ -450,7 +450,7 @@ def had_not_decided(scene: Scene, found: Content) -> Content:
 
 @flaw("refused", "carlos", Check.DECISION, "carlos decided to join, and has not signed that alone")
 def decided_to_join(scene: Scene, found: Content) -> Content:
-    return decided(found, made="joined")
+    return decided(found, made="joined", code=None, detail="")
 
 
 @flaw("sum", "bob", Check.DECISION, "bob decided to join, and has not signed that alone")
@@ -579,3 +579,35 @@ def test_every_check_that_can_fail_is_seen_to_fail() -> None:
     seen = {check for _, _, _, check, _ in FLAWS.values()}
     elsewhere = {Check.FORMAT, Check.ROSTER, Check.NOISE}
     assert seen | elsewhere == set(Check)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"reason": AbortReason.BAD_OPENING, "culprit": "bob"}, {"silent": ("bob",)}, {"reported_by": "bob"}],
+)
+def test_what_was_completed_has_no_reason_why_it_was_not(
+    scenes: dict[str, Scene], told: dict[str, object]
+) -> None:
+    """Or an exporter could frame somebody on a page that says VALID."""
+    here = scenes["sum"]
+    content = here.content("alice")
+    assert content.ended is not None
+    found = changed(content, ended=content.ended.model_copy(update=told))
+    assert here.judge(found).standing is Standing.INVALID
+
+
+@pytest.mark.parametrize(
+    "noted", [{"parties": (*PARTIES, "mallory")}, {"least": 1}, {"threshold": "1/2"}], ids=str
+)
+def test_a_release_is_that_of_the_session(scenes: dict[str, Scene], noted: dict[str, object]) -> None:
+    here = scenes["sum"]
+    content = here.content("alice")
+    assert content.release is not None
+    found = changed(content, release=content.release.model_copy(update=noted))
+    assert here.judge(found).standing is Standing.INVALID
+
+
+def test_a_decision_to_join_has_no_words_about_anybody(scenes: dict[str, Scene]) -> None:
+    here = scenes["sum"]
+    found = decided(here.content("alice"), detail="bob is a liar")
+    assert here.judge(found).standing is Standing.INVALID
