@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Collection
 from typing import TypedDict
 
@@ -11,6 +10,7 @@ from party_node.anchor import Anchor
 from party_node.config import NodeConfig
 from party_node.daemon import JOURNAL
 from party_node.ledger import Entry, Event, missing
+from party_node.times import utc
 from protocol.dp.epsilon import text
 
 
@@ -75,12 +75,11 @@ def _account(costs: Collection[Entry], budget: int | None) -> AccountView:
 
 
 def _cost(cost: Entry) -> CostView:
-    at = dt.datetime.fromtimestamp(cost.at / 1000, dt.UTC).isoformat(timespec="seconds")
     return {
         "session": cost.session,
         "epsilon": text(cost.nano),
         "state": cost.event,
-        "at": at.replace("+00:00", "Z"),
+        "at": utc(cost.at),
     }
 
 

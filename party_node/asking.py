@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from typing import TypedDict
 
@@ -12,6 +11,7 @@ from party_node.config import NodeConfig
 from party_node.daemon import JOURNAL, now_ms
 from party_node.journal import Decider, Decision, Journal, Made, SessionRow
 from party_node.privacy import PrivacyView
+from party_node.times import utc
 from protocol.dp.epsilon import text
 from protocol.errors import SottoError
 from protocol.spec import SessionSpec
@@ -54,7 +54,7 @@ def waiting(config: NodeConfig) -> dict[str, tuple[PendingView, list[str]]]:
 def _lines(config: NodeConfig, journal: Journal, row: SessionRow, spec: SessionSpec, now: int) -> list[str]:
     """One pending session, for whoever is to say yes or no."""
     left = (spec.join_by - now) // 1000
-    when = f"answer by {_utc(spec.join_by)} (in {max(left, 0)} s), closes {_utc(spec.close_by)}"
+    when = f"answer by {utc(spec.join_by)} (in {max(left, 0)} s), closes {utc(spec.close_by)}"
     return [
         f"{row.id[:12]}  PENDING: {spec.coordinator} asks for the",
         *(f"  {line}" for line in wording.question(spec)),
@@ -79,8 +79,8 @@ def _view(config: NodeConfig, journal: Journal, row: SessionRow, spec: SessionSp
         "public": spec.public,
         "privacy": privacy.view(spec, len(spec.inputs)),
         "epsilon_left": None if account is None else text(account[0]),
-        "answer_by": _utc(spec.join_by),
-        "closes": _utc(spec.close_by),
+        "answer_by": utc(spec.join_by),
+        "closes": utc(spec.close_by),
     }
 
 
@@ -146,8 +146,3 @@ def _left(config: NodeConfig, journal: Journal, spec: SessionSpec) -> list[str]:
     left, budget = account
     after = text(left - spec.epsilon) if left >= spec.epsilon else "too little"
     return [f"budget          {text(left)} of {text(budget)} left, with this session {after}"]
-
-
-def _utc(milliseconds: int) -> str:
-    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

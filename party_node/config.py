@@ -180,8 +180,8 @@ class Policy(_Table):
     min_recognised: StrictInt = Field(
         2, ge=0, description="fewest of the recognised compute parties that a session must have"
     )
-    longest: StrictInt | None = Field(
-        None, ge=1, description="the most seconds from a session's announcement to its end"
+    longest: StrictInt = Field(
+        30 * 24 * 3600, ge=1, description="the most seconds from a session's announcement to its end"
     )
     max_sessions: StrictInt = Field(100, ge=1, description="most sessions that may be open at a time")
     exact: StrictBool | None = Field(

@@ -23,6 +23,7 @@ from party_node.health import LEAST_ROOM
 from party_node.journal import SCHEMA_VERSION
 from party_node.reach import Kept
 from party_node.roster import Roster, fingerprint
+from party_node.times import utc
 from party_node.transport import ONLINE
 from protocol.errors import ConfigError, SottoError
 from protocol.membership import describe
@@ -174,4 +175,4 @@ def _parties(me: str, roster: Roster, kept: Kept, seen: Mapping[str, int]) -> It
 def _last(seen: int | None) -> str:
     if seen is None:
         return "no session in the journal knows of it"
-    return f"last heard {dt.datetime.fromtimestamp(seen / 1000, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"last heard {utc(seen)}"

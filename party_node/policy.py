@@ -18,6 +18,7 @@ from protocol.letters import ALL, Part
 from protocol.messages import MalformedError, RefusalCode
 from protocol.spec import SessionSpec, session_id
 
+_ROSTER = "is roster.toml the same here and at the coordinator?  `party-node check` says more"
 CLOCK_SKEW = 120_000  # milliseconds that a coordinator's clock may be ahead of ours
 
 
@@ -103,10 +104,12 @@ def refuse(spec: SessionSpec, me: str, roster: Roster, limits: Limits) -> Refusa
 
 def refuse_strangers(spec: SessionSpec, roster: Roster) -> Refusal | None:
     """Somebody whom we do not know, or no longer, under the key that the spec gives."""
+    if not roster.is_coordinator(spec.coordinator):
+        why = roster.objection(spec.coordinator) or "is no coordinator in the roster"
+        return Refusal(RefusalCode.SPEC, f"{spec.coordinator}, who announced it, {why}", _ROSTER)
     for name, identity in spec.members.items():
         if objection := roster.objection(name, identity):
-            hint = "is roster.toml the same here and at the coordinator?  `party-node check` says more"
-            return Refusal(RefusalCode.SPEC, f"{name} {objection}", hint)
+            return Refusal(RefusalCode.SPEC, f"{name} {objection}", _ROSTER)
     return None
 
 

@@ -18,7 +18,7 @@ def limits(sources: Mapping[str, InputSource], policy: Policy) -> Limits:
         recipients=policy.recipients,
         recognised=policy.recognised,
         min_recognised=policy.min_recognised,
-        longest=None if policy.longest is None else 1000 * policy.longest,
+        longest=1000 * policy.longest,
         most_open=policy.max_sessions,
         min_difference=policy.min_difference,
         ask=policy.approve == "ask",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from party_node import privacy
@@ -14,13 +13,13 @@ from party_node.audit.checks import opened
 from party_node.audit.finding import Finding, Mark, listed
 from party_node.audit.verdict import Verdict
 from party_node.privacy import PrivacyView
+from party_node.times import utc
 from protocol.dp import epsilon
 from protocol.messages import Refuse, printable
 from protocol.states import State
 
 COLUMNS, MOST_LINES = 100, 24
 _MARGIN = 14
-_LAST_DATE = 253_402_300_799_999  # Unix milliseconds, the end of the year 9999
 QUIET = (Mark.OK, Mark.NOTHING)
 
 
@@ -62,7 +61,7 @@ def _story(case: Case) -> Iterator[tuple[str, str]]:
     spec = case.spec
     yield "session", case.session
     yield "question", _question(case)
-    yield "asked by", f"{spec.coordinator}, {when(spec.created)}, open until {when(spec.close_by)}"
+    yield "asked by", f"{spec.coordinator}, {utc(spec.created)}, open until {utc(spec.close_by)}"
     yield "computed by", listed(spec.compute) + f" ({spec.leader} leads)"
     yield "inputs of", _inputs(case)
     yield "learned by", _learned(case)
@@ -127,11 +126,11 @@ def _at(case: Case, bundle: Content) -> Iterator[str]:
     for each in bundle.ledger[-1:]:
         yield f"ε {epsilon.text(each.nano)} of {each.input} {each.event}"
     yield _end(case, bundle.exporter, bundle.ended) if bundle.ended else "still running"
-    yield f"exported {when(bundle.exported)}"
+    yield f"exported {utc(bundle.exported)}"
 
 
 def _end(case: Case, me: str, end: Ended) -> str:
-    at = when(end.at)
+    at = utc(end.at)
     if end.reason is None:
         late = f", unconfirmed by {listed(end.unconfirmed)}" if end.unconfirmed else ""
         return f"{end.state} {at}{late}"
@@ -144,13 +143,6 @@ def _end(case: Case, me: str, end: Ended) -> str:
     refused = f", refused by {listed(refusals)}" if refusals and end.state is State.ABORTED else ""
     by = f" by {teller}" if end.state is State.ABORTED else ""
     return printable(f"{end.state}{by} {at}: {end.reason}{detail}{blamed}{refused}")
-
-
-def when(at: int) -> str:
-    """A time that a person can read."""
-    if at > _LAST_DATE:
-        return f"{at} ms"
-    return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 # -- what was checked --------------------------------------------------------------------------------

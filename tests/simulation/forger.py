@@ -203,7 +203,7 @@ def _slots(part: Part, change: Callable[[Slot], dict[str, Any]]) -> Forged:
 
 
 def _flipped(raw: bytes) -> bytes:
-    return raw[:-1] + bytes([raw[-1] ^ 1])
+    return raw[:-1] + bytes([raw[-1] ^ 1]) if raw else b"\x01"
 
 
 def _added(raw: bytes) -> bytes:

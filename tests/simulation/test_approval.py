@@ -246,3 +246,14 @@ def test_a_yes_is_not_asked_for_again_after_a_crash_while_the_input_is_read(tmp_
     network.run()
     assert {outcome.state for outcome in network.outcomes(session).values()} == {State.COMPLETED}
     network.close()
+
+
+def test_a_yes_does_not_outrank_that_the_coordinator_was_revoked(tmp_path: Path) -> None:
+    network = colleagues(tmp_path)
+    session = asked(network)
+    network.roster = replace(network.roster, revoked={"coordinator": "lost laptop"})
+    network.restart("bob")
+    says(network, session, yes=True)
+    assert of_bob(network, session) == ["refuse"]
+    assert decision(network, session).code == RefusalCode.SPEC
+    network.close()

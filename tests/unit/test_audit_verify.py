@@ -90,12 +90,12 @@ def test_the_screen_says_who_asked_computed_put_in_and_learned(scenes: dict[str,
     told = {line[:14].strip(): line[14:] for line in shown if line}
     assert told["session"] == here.session
     assert told["question"] == "sum of raise (decimals 0)"
-    assert told["asked by"].startswith("coordinator, 2023-11-14 22:13:20 UTC")
+    assert told["asked by"].startswith("coordinator, 2023-11-14T22:13:20Z")
     assert told["computed by"] == "alice and bob (alice leads)"
     assert told["inputs of"] == "alice, bob and carlos: 3 of 3"
     assert told["learned by"] == "alice and carlos, and everybody, as agreed; all have confirmed"
     assert told["answer"] == "3"
-    assert told["at bob"].startswith("joined by policy; completed 2023-11-14 22:13:20 UTC; exported ")
+    assert told["at bob"].startswith("joined by policy; completed 2023-11-14T22:13:20Z; exported ")
 
 
 def test_the_screen_says_what_it_cost_and_who_was_left_out(scenes: dict[str, Scene]) -> None:

@@ -100,3 +100,17 @@ def test_another_key_in_an_announcement_is_shouted_about(network: Network) -> No
     known = fingerprint(network.roster.parties["carlos"])
     assert {(each["known"], each["offered"]) for each in shouts} == {(known, fingerprint(bytes(32)))}
     network.close()
+
+
+@pytest.mark.parametrize("held", [Step.JOIN, Step.SHARE])
+def test_a_session_of_a_coordinator_that_was_revoked_ends_too(network: Network, held: Step) -> None:
+    network.tamper = lambda to, sent: [] if to == "alice" and f"/{held}/" in sent.topic else [sent]
+    session = network.announce(network.spec(Sum()))
+    network.run(until=network.now + 5_000)
+    restarted(network, "alice", replace(network.roster, revoked={COORDINATOR: WHY}))
+    ending = network.outcomes(session)["alice"].ending
+    assert ending is not None
+    assert ending.reason is AbortReason.REFUSED
+    assert ending.detail.startswith("coordinator, who announced it, ")
+    assert WHY in ending.detail
+    network.close()

@@ -55,7 +55,7 @@ def do_refusal(given: Fields) -> Fields:
     """Everybody in the spec is in the roster, and the node has the input and no rules of its own."""
     spec = SessionSpec.decode(given["bytes"].encode())
     limits = Limits({spec.input: Declared()}, min_inputs=1)
-    refusal = refuse(spec, given["me"], Roster(spec.members, {}), limits)
+    refusal = refuse(spec, given["me"], Roster(spec.members, {spec.coordinator: bytes(32)}), limits)
     return {"code": None if refusal is None else str(refusal.code)}
 
 
