@@ -217,7 +217,7 @@ class ActiveSession:
 
     def _send(self, letters: Iterable[Outgoing]) -> None:
         for peer, name, setup in self.machine.new_setups():
-            self._journal.keep_setup(self.id, self.spec.members[peer], name, setup, self.spec.created)
+            self._journal.setups.keep(self.id, self.spec.members[peer], name, setup, self.spec.created)
         for letter in letters:
             if (letter.stage, letter.to) in self._outbox:  # replayed: it has its bytes already
                 continue

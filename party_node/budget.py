@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from party_node.journal import Journal, LostError
+from party_node.database import LostError
+from party_node.journal import Journal
 from party_node.policy import Declared, Refusal, refuse_cost
 from protocol.messages import RefusalCode, Step
 from protocol.spec import SessionSpec

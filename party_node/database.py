@@ -30,6 +30,10 @@ class StorageError(SottoError):
         super().__init__(f"{path}: {problem}", hint)
 
 
+class LostError(SottoError):
+    """Something of a session did not survive, or not as it was written."""
+
+
 class DamagedError(ConfigError, sqlite3.DatabaseError):
     """The file is not one that was written as it is."""
 

@@ -12,7 +12,7 @@ the session ends in a named abort; it is never made anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -21,13 +21,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from party_node import anchor, database, ledger, releases
+from party_node import anchor, database, ledger, releases, setups
 from party_node.anchor import Anchor
+from party_node.database import LostError
 from party_node.ledger import Ledger
 from party_node.post import Sent
 from party_node.releases import Releases
+from party_node.setups import SetupStore
 from party_node.spool import Spool
-from protocol.correlation import ChoiceKeys, PairKeys
 from protocol.errors import ConfigError, SottoError
 from protocol.functionalities import Answer
 from protocol.letters import parse
@@ -41,7 +42,6 @@ from protocol.transcript import digest
 INPUT_FILE = "input"
 MEMORY = database.MEMORY
 SCHEMA_VERSION = 5
-SETUPS_KEPT = 2  # with each peer
 SCHEMA = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY,
@@ -75,17 +75,8 @@ CREATE TABLE outbox (              -- one row a part, exactly as published; NULL
     payload BLOB,
     PRIMARY KEY (session, step, recipient, part)
 ) STRICT;
-CREATE TABLE setup (               -- our halves of what serves a next extension; `peer` is its identity
-    peer BLOB NOT NULL, id BLOB NOT NULL, kind TEXT NOT NULL,
-    keys BLOB, hash BLOB NOT NULL, -- NULL once used; the row stays, or a replay would bring them back
-    maker TEXT NOT NULL,           -- the session that made it,
-    made INTEGER NOT NULL,         -- and when that was announced, Unix milliseconds
-    lent TEXT,                     -- the one session that named it in its join; '' if none ever may
-    PRIMARY KEY (peer, id)
-) STRICT;
 """
 EVIDENCE = frozenset(Step) - SEALED - IN_ROUNDS - {Step.ANNOUNCE, Step.REQUEST}
-KINDS: dict[str, type[PairKeys | ChoiceKeys]] = {"pairs": PairKeys, "choices": ChoiceKeys}
 
 
 @dataclass(frozen=True)
@@ -142,10 +133,6 @@ class Decision(NamedTuple):
     at: int  # Unix milliseconds
 
 
-class LostError(SottoError):
-    """A file that was not forced to the disk did not survive."""
-
-
 class Journal:
     """SQLite in WAL mode with synchronous=FULL: what `commit` has returned from survives a power cut."""
 
@@ -155,9 +142,12 @@ class Journal:
         self._answers = Spool(folder and folder / "answers")
         self._leftovers: list[tuple[str, str | None]] = []  # files to delete once the commit is safe,
         self._old_answers: list[str] = []  # and the folders of answers
-        self._db = database.opened(path, SCHEMA + ledger.SCHEMA + releases.SCHEMA, SCHEMA_VERSION)
+        self._db = database.opened(
+            path, SCHEMA + setups.SCHEMA + ledger.SCHEMA + releases.SCHEMA, SCHEMA_VERSION
+        )
         self.ledger = Ledger(self._db, None if folder is None else Anchor(folder / anchor.FILE))
         self.releases = Releases(self._db)
+        self.setups = SetupStore(self._db)
 
     @property
     def failure(self) -> SottoError | None:
@@ -278,37 +268,6 @@ class Journal:
             self._write("DELETE FROM session WHERE id = ?", session)
             self._old_answers.append(session)
 
-    def keep_setup(
-        self, maker: str, peer: bytes, name: bytes, setup: PairKeys | ChoiceKeys, made: int
-    ) -> None:
-        """What an extension with `peer` has left for a next session; a replay makes the same again."""
-        kind = next(kind for kind, each in KINDS.items() if isinstance(setup, each))
-        keys = setup.to_bytes()
-        row = (peer, name, kind, keys, digest("setup", keys), maker, made, None)
-        self._write("INSERT OR IGNORE INTO setup VALUES (?,?,?,?,?,?,?,?)", *row)
-
-    def lend_setups(self, session: str, peers: Iterable[bytes]) -> None:
-        """Give a session what is kept with these peers, for it alone: no setup is ever named twice."""
-        query = (
-            "SELECT id, keys, hash FROM setup WHERE peer = ? AND lent IS NULL ORDER BY made DESC, id LIMIT ?"
-        )
-        for peer in peers:
-            for name, keys, expected in self._db.execute(query, (peer, SETUPS_KEPT)).fetchall():
-                if digest("setup", keys) == expected:
-                    self._write("UPDATE setup SET lent = ? WHERE peer = ? AND id = ?", session, peer, name)
-                else:  # damaged on the disk
-                    mark = "UPDATE setup SET lent = '', keys = NULL WHERE peer = ? AND id = ?"
-                    self._write(mark, peer, name)
-
-    def drop_setups(self, before: int) -> None:
-        """Delete what was made before a time, unless a session is using it; its mark goes with its maker."""
-        self._write("UPDATE setup SET lent = '', keys = NULL WHERE made < ? AND lent IS NULL", before)
-        self._write(_DROP_MARKS, before)
-
-    def distrust(self, peer: bytes) -> None:
-        """Never use again what was made with a peer that has broken the protocol."""
-        self._write("UPDATE setup SET lent = '', keys = NULL WHERE peer = ? AND lent IS NULL", peer)
-
     def retain(self, session: str) -> None:
         """The broker keeps this session's letters for those who are away."""
         self._write("UPDATE session SET retained = 1 WHERE id = ?", session)
@@ -319,8 +278,7 @@ class Journal:
         self._write("DELETE FROM input WHERE session = ?", session)
         self._leftovers.append((session, INPUT_FILE))
         self._write("DELETE FROM arrival WHERE session = ?", session)
-        self._write("UPDATE setup SET keys = NULL WHERE lent = ?", session)
-        self._write(_PRUNE, SETUPS_KEPT)
+        self.setups.forget(session)
 
     def forget_outbox(self, session: str) -> None:
         """Nobody may ask for these letters any more."""
@@ -387,22 +345,6 @@ class Journal:
             raise LostError(f"the snapshot of our input for session {session[:12]} is lost")
         return np.frombuffer(raw, dtype=np.uint64).reshape(json.loads(shape))
 
-    def setups_of(
-        self, session: str, members: Mapping[str, bytes]
-    ) -> dict[str, dict[bytes, PairKeys | ChoiceKeys]]:
-        """The setups that a session may use, by peer and id; LostError if one is damaged."""
-        names = {identity: name for name, identity in members.items()}
-        found: dict[str, dict[bytes, PairKeys | ChoiceKeys]] = {}
-        query = (
-            "SELECT peer, id, kind, keys, hash FROM setup WHERE lent = ? AND keys IS NOT NULL "
-            "ORDER BY peer, made DESC, id"
-        )
-        for peer, name, kind, keys, expected in self._db.execute(query, (session,)):
-            if digest("setup", keys) != expected:
-                raise LostError(f"what was kept with {names[peer]} for session {session[:12]} is damaged")
-            found.setdefault(names[peer], {})[name] = KINDS[kind].from_bytes(keys)
-        return found
-
     def outbox(
         self, session: str, wanted: Callable[[str, str], bool] = lambda _step, _to: True
     ) -> list[Sent]:
@@ -451,20 +393,6 @@ class Journal:
         )
 
 
-# All but the newest ones that serve no session.
-_PRUNE = """
-DELETE FROM setup WHERE lent IS NULL AND (peer, id) IN (
-    SELECT peer, id FROM (
-        SELECT peer, id, row_number() OVER (PARTITION BY peer ORDER BY made DESC, id) AS place
-        FROM setup WHERE lent IS NULL
-    ) WHERE place > ?
-)
-"""
-# A mark is needed for as long as the session that made the setup may be replayed.
-_DROP_MARKS = """
-DELETE FROM setup WHERE made < ? AND keys IS NULL
-    AND maker NOT IN (SELECT id FROM session WHERE seed IS NOT NULL)
-"""
 _OLD = """
 SELECT id FROM session WHERE ended < ? AND id NOT IN (
     SELECT session FROM outbox UNION SELECT session FROM arrival

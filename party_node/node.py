@@ -17,7 +17,8 @@ from party_node.active import ActiveSession
 from party_node.admission import Admission, Admitted, Answer, Candidate, Refused
 from party_node.answering import Answering
 from party_node.budget import Budget
-from party_node.journal import Decision, Journal, LostError, Made, SessionRow
+from party_node.database import LostError
+from party_node.journal import Decision, Journal, Made, SessionRow
 from party_node.policy import Limits
 from party_node.post import Post, Publication, check_signature
 from party_node.remains import SETUP_LIFE, Keep, Remains
@@ -105,7 +106,7 @@ class Node:
             return self._settle(active, now)
         try:
             self._budget.keep_from_sharing(row.id, spec)
-            value, setups = self._journal.value(row.id), self._journal.setups_of(row.id, spec.members)
+            value, setups = self._journal.value(row.id), self._journal.setups.of(row.id, spec.members)
             arrivals = list(self._journal.arrivals(row.id))
         except LostError as error:
             active = self._activate(row.id, spec, seed, None, {})
@@ -361,9 +362,9 @@ class Node:
         self._journal.open(session, announce, now, seed, value)
         if self.me in spec.compute and spec.triples:
             peers = [spec.members[name] for name in spec.compute if name != self.me]
-            self._journal.drop_setups(now - SETUP_LIFE)
-            self._journal.lend_setups(session, peers)
-        setups = self._journal.setups_of(session, spec.members)
+            self._journal.setups.drop(now - SETUP_LIFE)
+            self._journal.setups.lend(session, peers)
+        setups = self._journal.setups.of(session, spec.members)
         active = self._activate(session, spec, seed, value, setups)
         active.join(now)
         self._draw(active)
@@ -408,7 +409,7 @@ class Node:
         self._unsaved = True
         ending = machine.outcome.ending
         if ending is not None and ending.culprit is not None and ending.reported_by is None:
-            self._journal.distrust(active.spec.members[ending.culprit])
+            self._journal.setups.distrust(active.spec.members[ending.culprit])
         self._remains.forget_secrets(active.id, now)
         self._remains.over(active.id, active.spec, now)
         del self._active[active.id]

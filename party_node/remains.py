@@ -68,7 +68,7 @@ class Remains:
             self._scrub_at = now
         if self._drop_at <= now:  # the daemon calls at least hourly
             self._drop_at = now + min(SETUP_LIFE // 100, max(self._keep.evidence // 10, A_MINUTE))
-            self._journal.drop_setups(now - SETUP_LIFE)
+            self._journal.setups.drop(now - SETUP_LIFE)
             self._journal.drop_evidence(now - self._keep.evidence)
             if self._keep.results is not None:
                 self._journal.drop_sessions(now - self._keep.results)

@@ -59,7 +59,7 @@ class _Replay:
         self._value = journal.value(row.id)
         self._machine = Session(
             *(self._spec, row.id, me, row.seed, self._value, self._unseal, self._seal.usable),
-            setups=journal.setups_of(row.id, self._spec.members),
+            setups=journal.setups.of(row.id, self._spec.members),
         )
         self._sent: list[Outgoing] = self._machine.join(self._seal.public_key, row.joined)
         self._arrived: list[Part] = []

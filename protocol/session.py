@@ -130,9 +130,7 @@ class Session:
             self._abort(reason, error.message, culprit=error.culprit)
         return self._advance(now)
 
-    def abandon(
-        self, detail: str, now: int, reason: AbortReason = AbortReason.LOST_STATE
-    ) -> list[Outgoing]:
+    def abandon(self, detail: str, now: int, reason: AbortReason = AbortReason.LOST_STATE) -> list[Outgoing]:
         """Give up, and say so: this party has lost what it needs to go on, or may no longer go on."""
         self._now = now
         self._abort(reason, detail, silent=(self.me,) if reason is AbortReason.LOST_STATE else ())

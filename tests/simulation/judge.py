@@ -9,8 +9,8 @@ from itertools import combinations
 import pytest
 
 from party_node import seal
-from party_node.journal import SETUPS_KEPT
 from party_node.post import Publication
+from party_node.setups import SETUPS_KEPT
 from protocol import bounds
 from protocol.messages import AbortReason, Step
 from protocol.states import OVER, Ending, Outcome, State

@@ -198,7 +198,7 @@ def test_triples_drawn_from_one_seed_in_two_sessions_are_noticed(monkeypatch: py
 
 
 def test_setups_that_are_not_kept_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Journal, "keep_setup", lambda *_given: None)
+    monkeypatch.setattr(SetupStore, "keep", lambda *_given: None)
     assert_noticed("share none", VOTES)
 
 

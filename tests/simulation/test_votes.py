@@ -10,8 +10,9 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from party_node.journal import SETUPS_KEPT, Journal
+from party_node.journal import Journal
 from party_node.remains import SETUP_LIFE
+from party_node.setups import SETUPS_KEPT, SetupStore
 from protocol.correlation.base_ot import KEY_BYTES
 from protocol.correlation.preparation import Setup
 from protocol.functionalities.referendum import Referendum
@@ -258,12 +259,12 @@ def test_a_referendum_that_is_refused_costs_nothing_that_is_kept() -> None:
 
 
 def test_one_setup_for_two_sessions_would_be_noticed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lend(self: Journal, session: str, _peers: object) -> None:
-        self._write("UPDATE setup SET lent = ?", session)
+    def lend(self: SetupStore, session: str, _peers: object) -> None:
+        self._db.write("UPDATE setup SET lent = ?", session)
 
     network = colleagues()
     voted(network)
-    monkeypatch.setattr(Journal, "lend_setups", lend)
+    monkeypatch.setattr(SetupStore, "lend", lend)
     announced(network)
     announced(network)
     with pytest.raises(AssertionError, match="setup serves twice"):
@@ -274,7 +275,7 @@ def test_one_setup_for_two_sessions_would_be_noticed(ledger: Ledger, monkeypatch
 def test_no_log_tells_of_a_key_or_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets: set[bytes] = set()
 
-    def keep(self: Journal, maker: str, peer: bytes, name: bytes, setup: Setup, made: int) -> None:
+    def keep(self: SetupStore, maker: str, peer: bytes, name: bytes, setup: Setup, made: int) -> None:
         raw = setup.to_bytes()
         secrets.update(raw[at : at + KEY_BYTES] for at in range(0, len(raw), KEY_BYTES))
         honest_keep(self, maker, peer, name, setup, made)
@@ -283,8 +284,8 @@ def test_no_log_tells_of_a_key_or_a_seed(monkeypatch: pytest.MonkeyPatch) -> Non
         secrets.add(seed.expose())
         honest_open(self, session, announce, now, seed, value)
 
-    honest_keep, honest_open = Journal.keep_setup, Journal.open
-    monkeypatch.setattr(Journal, "keep_setup", keep)
+    honest_keep, honest_open = SetupStore.keep, Journal.open
+    monkeypatch.setattr(SetupStore, "keep", keep)
     monkeypatch.setattr(Journal, "open", begin)
     structlog.reset_defaults()
     with structlog.testing.capture_logs() as logs:

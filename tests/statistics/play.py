@@ -117,9 +117,7 @@ class Play:
         for letter in self.letters:
             if letter.step == Step.REVEAL and reader in letter.readers:
                 commitment = commitments[letter.sender]
-                self._holdings[reader].take_opening(
-                    _sealed(letter), transcript, commitment, self.case.inputs
-                )
+                self._holdings[reader].take_opening(_sealed(letter), transcript, commitment, self.case.inputs)
         return self.case.function.decode(self._holdings[reader].total(), len(self.case.inputs)).text()
 
     def _committed(self) -> tuple[dict[str, bytes], bytes]:

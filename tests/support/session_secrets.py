@@ -41,7 +41,7 @@ class Replayed:
         self.value = journal.value(session)
         self.opened: dict[tuple[Step, str], Unsealed] = {}  # (step, sender) → what it sealed to us
         self._seal = seal(session, party, row.seed, bytes)
-        lent = journal.setups_of(session, self.spec.members)
+        lent = journal.setups.of(session, self.spec.members)
         given = (self.spec, session, party, row.seed, self.value, self._unseal, self._seal.usable, lent)
         self.machine = Session(*given)
         self.setups = [setup for kept in lent.values() for setup in kept.values()]

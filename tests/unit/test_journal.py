@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from party_node.journal import SCHEMA_VERSION, Journal, LostError
+from party_node.database import LostError
+from party_node.journal import SCHEMA_VERSION, Journal
 from party_node.post import Sent
 from party_node.spool import LARGE
 from protocol.errors import ConfigError

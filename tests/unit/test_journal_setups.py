@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from party_node.journal import SETUPS_KEPT, Journal, LostError
+from party_node.database import LostError
+from party_node.journal import Journal
+from party_node.setups import SETUPS_KEPT
 from protocol.correlation import ChoiceKeys, PairKeys
 from protocol.messages import MOST_SETUPS
 from protocol.secret import Seed
@@ -31,18 +33,18 @@ def chosen(number: int) -> ChoiceKeys:
 def filled(journal: Journal, numbers: range, peer: bytes = BOB) -> None:
     """One setup a day, the later ones with the higher numbers."""
     for number in numbers:
-        journal.keep_setup("maker", peer, setup_id(number), pairs(number), number * DAY)
+        journal.setups.keep("maker", peer, setup_id(number), pairs(number), number * DAY)
 
 
 def lent(journal: Journal, session: str, *peers: bytes) -> dict[str, list[int]]:
     """A session opens; what it may use of which peer, the first choice first."""
     journal.open(session, b"", 0, Seed(bytes(32)), None)
-    journal.lend_setups(session, peers or (BOB, CARLOS))
+    journal.setups.lend(session, peers or (BOB, CARLOS))
     return held(journal, session)
 
 
 def held(journal: Journal, session: str) -> dict[str, list[int]]:
-    found = journal.setups_of(session, MEMBERS)
+    found = journal.setups.of(session, MEMBERS)
     return {peer: [int.from_bytes(name, "big") for name in ids] for peer, ids in found.items()}
 
 
@@ -62,12 +64,12 @@ def again(journal: Journal, path: Path) -> Journal:
 
 
 def test_both_halves_survive_a_restart_byte_by_byte(journal: Journal, path: Path) -> None:
-    journal.keep_setup("maker", BOB, setup_id(1), pairs(1), 1)
-    journal.keep_setup("maker", CARLOS, setup_id(2), chosen(2), 2)
+    journal.setups.keep("maker", BOB, setup_id(1), pairs(1), 1)
+    journal.setups.keep("maker", CARLOS, setup_id(2), chosen(2), 2)
     journal.commit()
     journal = again(journal, path)
     lent(journal, "s")
-    assert journal.setups_of("s", MEMBERS) == {
+    assert journal.setups.of("s", MEMBERS) == {
         "bob": {setup_id(1): pairs(1)},
         "carlos": {setup_id(2): chosen(2)},
     }
@@ -96,14 +98,14 @@ def test_a_setup_and_a_loan_that_were_not_committed_never_were(journal: Journal,
 
 def test_the_newest_are_lent_first_and_no_more_than_a_join_may_name(journal: Journal) -> None:
     filled(journal, range(5))
-    journal.keep_setup("maker", CARLOS, setup_id(7), chosen(7), 0)
+    journal.setups.keep("maker", CARLOS, setup_id(7), chosen(7), 0)
     assert lent(journal, "s") == {"bob": [4, 3], "carlos": [7]}
     assert SETUPS_KEPT <= MOST_SETUPS
 
 
 def test_of_two_that_are_equally_old_both_sides_prefer_the_same(journal: Journal) -> None:
     for number in (6, 5, 7):
-        journal.keep_setup("maker", BOB, setup_id(number), pairs(number), DAY)
+        journal.setups.keep("maker", BOB, setup_id(number), pairs(number), DAY)
     assert lent(journal, "s") == {"bob": [5, 6]}
 
 
@@ -125,9 +127,9 @@ def test_a_replay_that_makes_the_same_setup_again_changes_nothing(journal: Journ
     filled(journal, range(2))
     filled(journal, range(2))
     assert stored(journal) == [0, 1]
-    journal.keep_setup("maker", BOB, setup_id(1), pairs(99), 99 * DAY)
+    journal.setups.keep("maker", BOB, setup_id(1), pairs(99), 99 * DAY)
     lent(journal, "s")
-    assert journal.setups_of("s", MEMBERS)["bob"] == {setup_id(1): pairs(1), setup_id(0): pairs(0)}
+    assert journal.setups.of("s", MEMBERS)["bob"] == {setup_id(1): pairs(1), setup_id(0): pairs(0)}
 
 
 # -- peers are keys ----------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ def test_a_peer_with_a_new_key_gets_none_of_the_old_ones(journal: Journal) -> No
 def test_a_peer_is_known_by_its_key_whatever_its_name_is_in_a_session(journal: Journal) -> None:
     filled(journal, range(1))
     lent(journal, "s")
-    assert list(journal.setups_of("s", {"robert": BOB})) == ["robert"]
+    assert list(journal.setups.of("s", {"robert": BOB})) == ["robert"]
 
 
 # -- forgetting --------------------------------------------------------------------------------------
@@ -188,19 +190,19 @@ def test_what_has_expired_is_deleted_unless_a_session_still_uses_it(journal: Jou
     filled(journal, range(4))
     filled(journal, range(10, 12), CARLOS)
     assert lent(journal, "slow", CARLOS) == {"carlos": [11, 10]}
-    journal.drop_setups(3 * DAY)
+    journal.setups.drop(3 * DAY)
     assert stored(journal) == [3, 10, 11]
-    journal.drop_setups(20 * DAY)
+    journal.setups.drop(20 * DAY)
     assert stored(journal) == [10, 11], "as long as a session may be replayed with it"
     journal.forget_secrets("slow")
-    journal.drop_setups(20 * DAY)
+    journal.setups.drop(20 * DAY)
     assert not journal._db.execute("SELECT * FROM setup").fetchall()
 
 
 def test_what_was_made_with_a_culprit_is_never_used_nor_brought_back(journal: Journal) -> None:
     filled(journal, range(2))
     filled(journal, range(10, 11), CARLOS)
-    journal.distrust(BOB)
+    journal.setups.distrust(BOB)
     filled(journal, range(2))
     assert stored(journal) == [10]
     assert lent(journal, "s") == {"carlos": [10]}
@@ -231,12 +233,12 @@ def found_in(path: Path, setup: PairKeys | ChoiceKeys) -> bool:
 def test_a_setup_that_is_deleted_leaves_no_trace_in_the_files(path: Path, running: bool) -> None:
     journal = Journal(path)
     filled(journal, range(3))
-    journal.keep_setup("maker", CARLOS, setup_id(10), chosen(10), 0)
+    journal.setups.keep("maker", CARLOS, setup_id(10), chosen(10), 0)
     journal.commit()
     assert all(found_in(path, each) for each in (pairs(0), pairs(2), chosen(10)))
     lent(journal, "s", CARLOS)
     journal.forget_secrets("s")
-    journal.drop_setups(DAY)
+    journal.setups.drop(DAY)
     journal.commit()
     if running:
         journal.scrub()
@@ -250,8 +252,8 @@ def test_a_setup_that_is_deleted_leaves_no_trace_in_the_files(path: Path, runnin
 
 def test_a_setup_shows_nothing_of_its_keys(journal: Journal) -> None:
     filled(journal, range(1))
-    journal.keep_setup("maker", CARLOS, setup_id(1), chosen(1), 0)
+    journal.setups.keep("maker", CARLOS, setup_id(1), chosen(1), 0)
     lent(journal, "s")
-    shown = repr(journal.setups_of("s", MEMBERS))
+    shown = repr(journal.setups.of("s", MEMBERS))
     assert "PairKeys(<redacted>)" in shown
     assert "ChoiceKeys(<redacted>)" in shown

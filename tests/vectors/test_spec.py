@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from party_node import anchor
 from party_node.config import InputSource, Policy
-from party_node.journal import SETUPS_KEPT
 from party_node.ledger import Entry, Event
 from party_node.remains import SETUP_LIFE
+from party_node.setups import SETUPS_KEPT
 from protocol.correlation import base_ot
 from protocol.correlation.pair import COLUMNS, CORRECTION, POINTS
 from protocol.dp import polya
