@@ -113,8 +113,9 @@ class Admission:
 
     @property
     def asks(self) -> int:
-        """About how many sessions a person is asked."""
-        return len(self._asked)
+        """About how many sessions a person is asked, or may change its mind."""
+        approved = sum(each.by is Decider.PERSON for each in self._loading.values())
+        return len(self._asked) + approved
 
     @property
     def deadline(self) -> int | None:
@@ -212,8 +213,8 @@ class Admission:
         return None
 
     def _reserve_release(self, session: str, spec: SessionSpec, value: Exact, now: int) -> Refusal | None:
-        """Exact answers go by the release ledger, as those that cost ε go by their budget."""
-        if spec.epsilon is not None:
+        """What no budget limits goes by the release ledger: exact answers, and ε of whatever size."""
+        if spec.epsilon is not None and self._limits.inputs[spec.input].budget is not None:
             return None
         distance = self._limits.min_difference
         return self._journal.releases.reserve(session, spec, value, distance, now)

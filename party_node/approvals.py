@@ -46,8 +46,8 @@ def say(data_dir: Path, session: str, *, approve: bool, words: str) -> None:
     """
     folder = data_dir / FOLDER
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
         if data_dir.stat().st_uid == os.geteuid():
+            folder.mkdir(mode=0o700, exist_ok=True)
             durable.replace(folder / session, _File(approve=approve, words=words).model_dump_json().encode())
             return
     except OSError as error:
@@ -58,21 +58,21 @@ def say(data_dir: Path, session: str, *, approve: bool, words: str) -> None:
 
 
 def heard(data_dir: Path) -> list[Said]:
-    """The answers that are there; `forget` each once the journal has it.  What is none is passed over."""
+    """The answers that are there; `forget` each once the journal has it.  What is none is passed over.
+
+    ConfigError if they cannot be read, or may be somebody else's.
+    """
     folder = data_dir / FOLDER
     try:
         ours = folder.stat()
         if ours.st_uid != os.geteuid() or ours.st_mode & OTHERS_WRITE:
-            log.warning(
-                "answers may be somebody else's", path=folder, hint="chmod 700, and give it to the node"
-            )
-            return []
+            raise ConfigError(f"{folder}: others may write there", "chmod 700, and give it to the node")
         return [said for path in sorted(folder.iterdir()) if (said := _read(path)) is not None]
     except FileNotFoundError:
         return []
     except OSError as error:
-        log.warning("answers cannot be read", path=folder, problem=(error.strerror or "").lower())
-        return []
+        problem = (error.strerror or "cannot be read").lower()
+        raise ConfigError(f"{folder}: {problem}", "give it to the node") from None
 
 
 def _read(path: Path) -> Said | None:

@@ -142,7 +142,7 @@ def _left(config: NodeConfig, journal: Journal, spec: SessionSpec) -> list[str]:
         return []
     account = _account(config, journal, spec)
     if account is None:
-        return ["budget          no limit on epsilon for this input"]
+        return ["budget          none: asked often enough, this is as good as exact"]
     left, budget = account
     after = text(left - spec.epsilon) if left >= spec.epsilon else "too little"
     return [f"budget          {text(left)} of {text(budget)} left, with this session {after}"]

@@ -109,6 +109,7 @@ class Daemon:
         self._drawers = ThreadPoolExecutor(DRAWERS, thread_name_prefix="noise")
         self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="input")
         self._leaving = False
+        self._deaf = ""  # why the answers of people cannot be read, once that is said
         self._failure: asyncio.Future[None] | None = None
         self.changed = asyncio.Event()  # set after every step; who waits for something looks again
 
@@ -172,7 +173,14 @@ class Daemon:
         self.step()
 
     def _read_answers(self) -> None:
-        for said in approvals.heard(self._config.data_dir):
+        try:
+            answers = approvals.heard(self._config.data_dir)
+        except ConfigError as error:
+            if error.message != self._deaf:
+                self._deaf = error.message
+                log.warning("no answers can be heard", problem=error.message, hint=error.hint)
+            return
+        for said in answers:
             self.node.decide(said.session, approve=said.approve, words=said.words, now=now_ms())
             self.step()
             approvals.forget(said)

@@ -11,7 +11,7 @@ whole family of sets that may have been counted, and two families are as far apa
 members.
 
 An entry is written as we join, in the same transaction, and taken back if nothing can have been opened.
-Answers that cost ε go by their budget instead.
+Answers that cost ε go by the input's budget instead, where it has one: without a limit, ε hides nothing.
 
 Not noticed: a journal that is put back as a whole, or rows that are deleted.  Like the other ledger, this one
 protects its owner, and nobody keeps the owner from deceiving it.

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from party_node.journal import Decider, Made
+from party_node.policy import Declared
 from party_node.releases import Family
 from party_node.roster import Roster
 from protocol.dp.noise import Noise, Relation
 from protocol.functionalities import Functionality
 from protocol.functionalities.average import Average
 from protocol.functionalities.histogram import Histogram
+from protocol.functionalities.poll import Poll
 from protocol.functionalities.referendum import Referendum
 from protocol.functionalities.sum import Sum
 from protocol.messages import RefusalCode, Step
@@ -204,8 +206,30 @@ def test_two_sessions_at_once_do_not_both_find_the_ledger_empty() -> None:
     network.close()
 
 
+def test_an_epsilon_without_limit_hides_nothing_and_is_treated_so() -> None:
+    network = colleagues()
+    function = Sum(lower=Decimal(0), upper=Decimal(10))
+    noise = Noise(epsilon=2**53 - 1, sensitivity=1000, relation=Relation.REPLACE_ONE, colluders=1)
+    assert completed(ran(network, FOUR, function, noise=noise))
+    assert refused(ran(network, FOUR[:3], function, noise=noise))
+    assert refused(ran(network, FOUR[:3]))
+    assert completed(ran(network, FOUR))
+    network.close()
+
+
+def test_a_poll_without_a_budget_is_no_way_round_either() -> None:
+    """The coins are new each time: asked often enough, they say what the truth is."""
+    network = colleagues()
+    assert completed(ran(network, FOUR, Poll()))
+    assert refused(ran(network, FOUR[:3], Poll()))
+    network.close()
+
+
 def test_answers_that_cost_epsilon_go_by_their_budget() -> None:
     network = colleagues()
+    for name in FOUR:
+        network.declared[name] = {"raise": Declared(budget=10**10)}
+        network.nodes[name] = network.make(name)
     function = Sum(lower=Decimal(0), upper=Decimal(10))
     noise = Noise(epsilon=10**9, sensitivity=1000, relation=Relation.REPLACE_ONE, colluders=1)
     assert completed(ran(network, FOUR))

@@ -17,6 +17,7 @@ from party_node.active import ActiveSession
 from party_node.journal import Journal, SessionRow
 from party_node.node import Node
 from party_node.post import Sent
+from party_node.setups import SetupStore
 from protocol.beaver import Triples
 from protocol.bits import Bits
 from protocol.correlation import Preparation

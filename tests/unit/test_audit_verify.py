@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from party_node.audit.bundle import Booked, Content, Noted
+from party_node.audit.bundle import Booked, Content
 from party_node.audit.finding import Check, Finding, Mark
 from party_node.audit.screen import lines
 from party_node.audit.verdict import Standing, Verdict
@@ -56,7 +56,7 @@ def one_line(found: Verdict) -> str:
 
 IDLE = {  # checks for which a session gives no occasion
     "sum": {Check.NOISE, Check.LEDGER},
-    "noised": {Check.RESULT, Check.RELEASE},
+    "noised": {Check.RESULT},
     "referendum": {Check.NOISE, Check.RESULT, Check.LEDGER},
     "dropped": {Check.NOISE, Check.RESULT, Check.LEDGER},
     "refused": {*Check}
@@ -499,11 +499,6 @@ def an_exact_answer_that_costs(scene: Scene, found: Content) -> Content:
 def a_release_over_others(scene: Scene, found: Content) -> Content:
     assert found.release is not None
     return changed(found, release=found.release.model_copy(update={"parties": ("alice",), "least": 1}))
-
-
-@flaw("noised", "bob", Check.RELEASE, "bob has noted an exact answer over its input, and this is none")
-def a_release_of_a_noised_answer(scene: Scene, found: Content) -> Content:
-    return changed(found, release=Noted(parties=PARTIES, least=3, threshold=None, at=START))
 
 
 @pytest.mark.parametrize("name", FLAWS)
