@@ -20,6 +20,11 @@ def enroll(directory: Path, name: str, request: Path, identity: str) -> list[str
     """Sign the request, add the roster entry; returns what to tell the operator."""
     if not is_name(name):
         raise ConfigError(f"{name}: not a party name", f"a name matches {PATTERN}")
+    with members.alone(directory):
+        return _enroll(directory, name, request, identity)
+
+
+def _enroll(directory: Path, name: str, request: Path, identity: str) -> list[str]:
     authority = pki.Authority.load(directory / "ca")
     path = directory / members.ROSTER
     roster = load_roster(path)

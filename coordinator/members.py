@@ -9,7 +9,8 @@ D/ca/revoked_keys                 fingerprints of keys that are never taken agai
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cryptography import x509
@@ -17,11 +18,26 @@ from cryptography import x509
 from coordinator import pki
 from party_node import durable
 from party_node.roster import Roster, fingerprint, load_roster
+from protocol.errors import ConfigError
 
 ROSTER = "roster.toml"
 _OWN = "coordinator"  # whose keys are in this directory too
 CERTIFICATE = "tls.crt"
 _PUBLIC = 0o644
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """One command at a time: what another one has written meanwhile would be lost."""
+    try:
+        with ExitStack() as stack:
+            if directory.is_dir():  # else what is missing is told by name
+                stack.enter_context(durable.alone(directory))
+            yield
+    except OSError as error:
+        problem = (error.strerror or "cannot be used").lower()
+        place = error.filename or directory
+        raise ConfigError(f"{place}: {problem}", "is this the network's directory?") from None
 
 
 def folder(directory: Path, name: str) -> Path:
@@ -52,6 +68,13 @@ def write_roster(
 
     Raises ConfigError, and changes nothing, if nobody could load it.
     """
+    store_roster(directory, checked_roster(directory, roster, identities, revoked))
+
+
+def checked_roster(
+    directory: Path, roster: Roster, identities: Mapping[str, bytes], revoked: Mapping[str, str]
+) -> str:
+    """The text of a roster that everybody can load, or ConfigError."""
     parties, coordinators = dict(roster.parties), dict(roster.coordinators)
     for name, identity in identities.items():
         (coordinators if name in coordinators else parties)[name] = identity
@@ -62,6 +85,11 @@ def write_roster(
         load_roster(draft)
     finally:
         draft.unlink(missing_ok=True)
+    return text
+
+
+def store_roster(directory: Path, text: str) -> None:
+    """In the place of the old one, as a whole."""
     durable.replace(directory / ROSTER, text.encode(), _PUBLIC)
 
 

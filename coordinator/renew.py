@@ -18,6 +18,11 @@ from party_node.roster import load_roster
 
 def renew(directory: Path) -> list[str]:
     """Sign anew whatever is not revoked; returns what to tell the operator."""
+    with members.alone(directory):
+        return _renew(directory)
+
+
+def _renew(directory: Path) -> list[str]:
     authority = pki.Authority.load(directory / "ca")
     revoked = load_roster(directory / members.ROSTER).revoked
     told = []

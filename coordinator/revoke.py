@@ -22,6 +22,11 @@ def revoke(directory: Path, name: str, why: str) -> list[str]:
     """Mark the roster's entry, list every certificate of `name`; returns what to tell the operator."""
     if not why.strip():
         raise ConfigError("--why: empty", "say why, in a few words: everybody's node shows it")
+    with members.alone(directory):
+        return _revoke(directory, name, why)
+
+
+def _revoke(directory: Path, name: str, why: str) -> list[str]:
     path, listed = directory / members.ROSTER, directory / "broker" / LIST
     roster, authority = load_roster(path), pki.Authority.load(directory / "ca")
     key = roster.entry(name)
@@ -30,9 +35,11 @@ def revoke(directory: Path, name: str, why: str) -> list[str]:
         raise ConfigError(f"{name} is not in the roster", f"{path} names {known}")
     certificates = members.certificates(members.folder(directory, name))
     reason = f"{why}, {dt.datetime.now(dt.UTC):%Y-%m-%d}"
-    members.write_roster(directory, roster, {}, {**roster.revoked, name: reason})
+    text = members.checked_roster(directory, roster, {}, {**roster.revoked, name: reason})
+    # The roster last: whoever is interrupted can try again, and the keys are taken no more.
     members.add_revoked_keys(directory, [fingerprint(key), *map(members.key_in, certificates)])
     _extend(authority, listed, (each.serial_number for each in certificates))
+    members.store_roster(directory, text)
     return [
         f"{name}, {fingerprint(key)}, is revoked: {reason}",
         f"certificates of {name} that are now on {listed}: {len(certificates)}",

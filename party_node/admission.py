@@ -25,7 +25,7 @@ from protocol.ring import Ring
 from protocol.spec import SessionSpec
 
 MOST_WAITING = 256  # parts kept for a session whose answer is still open; more are asked for again,
-MOST_BYTES = 4 << 20  # and so many bytes of them
+MOST_BYTES = 1 << 20  # and so many bytes of them
 
 log = structlog.get_logger("node")
 

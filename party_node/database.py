@@ -47,6 +47,8 @@ class _Cursor(sqlite3.Cursor):
     def _reading(self) -> Iterator[None]:
         try:
             yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # our bug
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             code = getattr(error, "sqlite_errorcode", None)  # none: what is stored as text is not UTF-8
             if code is None or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -78,7 +80,7 @@ class Database(sqlite3.Connection):
     """Reads are `execute`; what is to be kept goes through `write`, up to the next `commit`."""
 
     path: Path | str
-    failure: StorageError | None = None  # why nothing more is written
+    failure: SottoError | None = None  # why nothing more is written
 
     def cursor(self, factory: Any = _Cursor) -> Any:
         """One that names the file if it is damaged."""
@@ -98,6 +100,9 @@ class Database(sqlite3.Connection):
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # our bug
+        except DamagedError as error:
+            self.failure = error
+            raise
         except (sqlite3.DatabaseError, OSError) as error:
             self.failure = StorageError(self.path, error)
             raise self.failure from None

@@ -7,12 +7,10 @@ has heard the fingerprint over the telephone says `trust`.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,16 +85,13 @@ def _update(data_dir: Path, change: Callable[[dict[str, str]], None]) -> dict[st
 
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[None]:
-    """One writer at a time; the lock ends with the process, however that ends."""
-    try:
-        descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise _unwritable(data_dir / _LOCK, error) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    """One writer at a time."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(durable.alone(data_dir / _LOCK))
+        except OSError as error:
+            raise _unwritable(data_dir / _LOCK, error) from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:

@@ -80,7 +80,10 @@ def outcome(network: Network, sessions: list[str], path: Path) -> str:
     except SottoError as error:
         assert sent == [], "nothing leaves a node that does not start"
         return told(path, error)
-    network.run()
+    try:
+        network.run()
+    except SottoError as error:
+        return told(path, error)
     for session in sessions:
         for name, each in network.outcomes(session).items():
             assert each.ending is None or each.ending.culprit is None, f"{name} blames {each.ending}"
