@@ -81,8 +81,8 @@ def trust(
 @app.command()
 def doctor(config: Config = None, as_json: AsJson = False) -> None:
     """Try all that a session needs, also beside the running node: what is wrong, and what to do about it."""
-    from party_node import doctor as doctors
-    from party_node.findings import Verdict
+    from party_node.operations import doctor as doctors
+    from party_node.operations.findings import Verdict
 
     found = []
     for finding in doctors.run(configs.config_path(config)):

@@ -21,11 +21,11 @@ import uvloop
 from party_node import approvals, certificates, console, inputs, pins, rules
 from party_node import data_dir as data_directory
 from party_node.config import CoordinatorConfig, NodeConfig, Policy
-from party_node.health import Snapshot, Tally
 from party_node.identity import load_identity
 from party_node.journal import Journal
 from party_node.node import Node, Observer
-from party_node.notify import READY, STOPPING, notify, stay_alive
+from party_node.operations.health import Snapshot, Tally
+from party_node.operations.notify import READY, STOPPING, notify, stay_alive
 from party_node.post import Publication
 from party_node.remains import Keep
 from party_node.roster import Roster, load_roster
@@ -397,7 +397,7 @@ async def _watched(config: NodeConfig, daemon: Daemon) -> AsyncIterator[None]:
             yield
             return
         # Imported here because most nodes have no port, and Prometheus' library takes time to start.
-        from party_node import web  # noqa: PLC0415
+        from party_node.operations import web  # noqa: PLC0415
 
         async with web.serving(endpoint, web.pages(config, daemon)):
             yield

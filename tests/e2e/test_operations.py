@@ -24,9 +24,9 @@ import pytest
 
 from coordinator.cluster import BROKER, COORDINATOR
 from coordinator.processes import free_port
-from party_node import doctor
 from party_node.config import load_node
-from party_node.findings import Verdict
+from party_node.operations import doctor
+from party_node.operations.findings import Verdict
 from party_node.transport import OFFLINE, ONLINE
 from protocol.letters import parse
 from protocol.messages import Step

@@ -13,10 +13,11 @@ from typing import Any
 
 import structlog
 
-from party_node import cli, inputs, metrics
+from party_node import cli, inputs
 from party_node.audit import export
 from party_node.config import InputSource
 from party_node.journal import Journal
+from party_node.operations import metrics
 from party_node.transport import Transport
 from protocol.encoding import Exact
 from protocol.errors import InputError

@@ -16,12 +16,12 @@ import pytest
 
 from coordinator import pki
 from coordinator.cluster import BROKER, COORDINATOR
-from party_node import beside, clock, doctor, reach
-from party_node.beside import UnreadableError
 from party_node.config import load_node
 from party_node.daemon import open_journal
-from party_node.findings import Finding, Verdict
 from party_node.journal import Journal
+from party_node.operations import beside, clock, doctor, reach
+from party_node.operations.beside import UnreadableError
+from party_node.operations.findings import Finding, Verdict
 from protocol.functionalities.sum import Sum
 from protocol.messages import Step
 from tests.support.brokers import KINDS

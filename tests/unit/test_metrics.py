@@ -16,12 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from coordinator import cluster
 from coordinator.processes import free_port
-from party_node import health, web
 from party_node.config import NodeConfig, load_node
 from party_node.daemon import Daemon
 from party_node.database import StorageError
-from party_node.health import Snapshot, Tally, examine
-from party_node.web import Page, serving
+from party_node.operations import health, web
+from party_node.operations.health import Snapshot, Tally, examine
+from party_node.operations.web import Page, serving
 from protocol.dp.epsilon import NANO
 from protocol.errors import ConfigError
 from protocol.functionalities.average import Average

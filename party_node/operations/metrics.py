@@ -20,9 +20,10 @@ from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from party_node import beside, certificates
+from party_node import certificates
 from party_node.config import NodeConfig
-from party_node.health import BOUNDS, Snapshot, Tally
+from party_node.operations import beside
+from party_node.operations.health import BOUNDS, Snapshot, Tally
 from party_node.roster import Roster
 from protocol.dp.epsilon import NANO
 from protocol.errors import SottoError

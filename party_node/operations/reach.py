@@ -17,7 +17,7 @@ from cryptography import x509
 
 from party_node import certificates, diagnosis
 from party_node.config import BrokerConfig, NodeConfig
-from party_node.findings import Finding, Verdict, ok, wrong
+from party_node.operations.findings import Finding, Verdict, ok, wrong
 from party_node.post import VERSION
 from party_node.transport import visit
 from protocol.errors import BrokerError

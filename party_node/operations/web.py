@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from party_node import health, metrics
 from party_node.config import NodeConfig
+from party_node.operations import health, metrics
 from protocol.errors import ConfigError
 
 if TYPE_CHECKING:

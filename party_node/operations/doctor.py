@@ -12,16 +12,17 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from party_node import anchor, beside, certificates, clock, inputs, ledger, pins, reach
+from party_node import anchor, certificates, inputs, ledger, pins
 from party_node.anchor import Anchor
-from party_node.beside import Taken, UnreadableError
 from party_node.config import InputSource, NodeConfig, load_node
 from party_node.daemon import JOURNAL, checked_roster
 from party_node.database import Database
-from party_node.findings import Finding, Verdict, ok, tried, wrong
-from party_node.health import LEAST_ROOM
 from party_node.journal import SCHEMA_VERSION
-from party_node.reach import Kept
+from party_node.operations import beside, clock, reach
+from party_node.operations.beside import Taken, UnreadableError
+from party_node.operations.findings import Finding, Verdict, ok, tried, wrong
+from party_node.operations.health import LEAST_ROOM
+from party_node.operations.reach import Kept
 from party_node.roster import Roster, fingerprint
 from party_node.times import utc
 from party_node.transport import ONLINE

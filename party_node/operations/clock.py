@@ -11,8 +11,8 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 
-from party_node.beside import Taken
-from party_node.findings import Finding, Verdict, ok
+from party_node.operations.beside import Taken
+from party_node.operations.findings import Finding, Verdict, ok
 from party_node.policy import CLOCK_SKEW
 from party_node.post import check_signature
 from party_node.roster import Roster
