@@ -44,7 +44,7 @@ fuzz: $(STAMP)   ## a minute for each target of the coverage-guided fuzzer
 	$(BIN)/python -m tests.fuzz --seconds 60
 
 soak: $(STAMP)   ## 20 nodes, 200 sessions, nodes and broker killed at random; eight minutes at most
-	$(BIN)/python -m benchmarks.soak --nodes 20 --sessions 200 --at-once 20 --minutes 8 --seed $${SEED:-1}
+	$(BIN)/python -m benchmarks.soak --nodes 20 --sessions 200 --at-once 20 --minutes 8 --seed $${SEED:-1} --write benchmarks/SOAK.md
 
 statistics: $(STAMP) ## ten minutes of chi-square: do votes show, is the noise what it should be?
 	$(BIN)/python -m tests.statistics --minutes 10

@@ -132,8 +132,8 @@ class Admission:
             problem = f"{sender} {self._roster.objection(sender)}"
             raise SpecError(problem, "only known coordinators may announce")
         check_signature(part, identity)
-        spec = policy.believe(part, self._roster, now)
-        if self._me not in spec.members:
+        spec = policy.believe(part, self._me, self._roster, now)
+        if spec is None:
             return None
         candidate = Candidate(spec, payload)
         pins.shout_offered(self._roster, spec.members)

@@ -31,8 +31,11 @@ class Refusal:
     hint: str = ""
 
 
-def believe(part: Part, roster: Roster, now: int) -> SessionSpec:
-    """The spec in an announcement whose signature has been checked.  SpecError: it is not to be answered."""
+def believe(part: Part, me: str, roster: Roster, now: int) -> SessionSpec | None:
+    """The spec in an announcement whose signature has been checked; None if we are no member.
+
+    SpecError: it is not to be answered.
+    """
     header = part.header
     if header.session != session_id(part.body):
         raise SpecError(f"an announcement from {header.sender} whose id is not the hash of its spec")
@@ -45,6 +48,8 @@ def believe(part: Part, roster: Roster, now: int) -> SessionSpec:
             f"{header.sender} announces a session of {spec.coordinator}",
             "only a party under [coordinators] in the roster may announce, and only its own sessions",
         )
+    if me not in spec.members:
+        return None
     if now >= spec.join_by:
         raise SpecError(
             "the time to join is over",

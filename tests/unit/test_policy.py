@@ -41,7 +41,7 @@ def announcement(
 
 def ignored(part: Part, now: int = NOW) -> SpecError:
     with pytest.raises(SpecError) as caught:
-        policy.believe(part, ROSTER, now)
+        policy.believe(part, "alice", ROSTER, now)
     return caught.value
 
 
@@ -50,7 +50,7 @@ def ignored(part: Part, now: int = NOW) -> SpecError:
 
 def test_an_announcement_of_a_coordinator_in_time_is_believed() -> None:
     spec = make_spec()
-    assert policy.believe(announcement(spec), ROSTER, NOW) == spec
+    assert policy.believe(announcement(spec), "alice", ROSTER, NOW) == spec
 
 
 @pytest.mark.parametrize("at", [0, 20, -3])
@@ -92,13 +92,17 @@ def test_only_coordinators_announce_and_only_their_own_sessions(coordinator: str
 
 def test_a_session_is_believed_until_the_time_to_join_is_over() -> None:
     part = announcement(make_spec())
-    policy.believe(part, ROSTER, NOW + 999)
+    policy.believe(part, "alice", ROSTER, NOW + 999)
     assert ignored(part, NOW + 1000).message == "the time to join is over"
+
+
+def test_a_session_of_others_is_no_matter_however_late_it_comes() -> None:
+    assert policy.believe(announcement(make_spec()), "mallory", ROSTER, NOW + 5_000) is None
 
 
 def test_a_clock_may_be_ahead_by_so_much_and_no_more() -> None:
     part = announcement(make_spec())
-    policy.believe(part, ROSTER, NOW - CLOCK_SKEW)
+    policy.believe(part, "alice", ROSTER, NOW - CLOCK_SKEW)
     error = ignored(part, NOW - CLOCK_SKEW - 1)
     assert error.message == "announced 120 s in the future"
     assert "NTP" in error.hint
