@@ -19,11 +19,12 @@ from protocol.dp.noise import Noise, Relation
 from tests.support.programs import Ran, run
 
 PARTIES = ("alice", "bob", "carlos", "david")
-INPUTS = """party,raise,diagnosis,merge
-alice,3800,1,yes
-bob,2514,3,yes
-carlos,2982,3,no
-david,3390,5,yes
+# The same ballots under several names: no node answers two thresholds over one input without a budget.
+INPUTS = """party,raise,diagnosis,merge,merge2,merge3
+alice,3800,1,yes,yes,yes
+bob,2514,3,yes,yes,yes
+carlos,2982,3,no,no,no
+david,3390,5,yes,yes,yes
 """
 LIFETIME = 600.0  # seconds; should the test run die, the processes end by themselves
 AVERAGE = "average --input raise --lower 0 --upper 10000 --epsilon 0.5"
@@ -165,16 +166,16 @@ def test_a_histogram_counts_exactly_or_with_noise(directory: Path) -> None:
 
 def test_a_referendum_with_hardly_any_noise_is_right(directory: Path) -> None:
     # With ε = 50 the count is moved with a chance of 10^−20.
-    for threshold, answer in (("3", "YES"), ("4", "NO")):
+    for name, threshold, answer in (("merge", "3", "YES"), ("merge2", "4", "NO")):
         found = completed(
-            directory, f"referendum --input merge --threshold {threshold} --epsilon 50 --colluders 3"
+            directory, f"referendum --input {name} --threshold {threshold} --epsilon 50 --colluders 3"
         )
         assert (found["result"], found["n"], found["T"]) == (answer, 4, int(threshold))
         assert found["privacy"]["interval"] == "0"
 
 
 def test_a_referendum_with_much_noise_ends_in_one_bit(directory: Path) -> None:
-    found = completed(directory, "referendum --input merge --threshold 1/2 --epsilon 0.1")
+    found = completed(directory, "referendum --input merge3 --threshold 1/2 --epsilon 0.1")
     assert found["result"] in ("YES", "NO")
     assert (found["privacy"]["sensitivity"], found["privacy"]["deviation"]) == ("1", "28.3")
     shown = replayed(directory, found["session"])

@@ -26,6 +26,7 @@ from tests.support.session_secrets import session_secrets
 
 PARTIES = ("alice", "bob", "carlos", "david")
 LENGTH = 3
+SPARING = "[policy]\nmin_difference = 1"  # the same inputs serve several sessions, with some parties each
 KEPT = 600  # seconds, so that the journals still hold the secrets that are looked for
 UNKEPT = {Step.ANNOUNCE, Step.REQUEST}  # letters that leave no copy in an outbox
 KINDS_OF_SECRET = {
@@ -56,7 +57,9 @@ def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with made_cluster(request.param, directory, PARTIES, f"party,raise\n{rows}", "pattern read #") as made:
         for name in PARTIES:
             hours = ", ".join(f'"{number(rng)}"' for _ in range(LENGTH))
-            add_settings(made.config(name), f"keep_sessions = {KEPT}", f"[inputs.hours]\nvalue = [{hours}]")
+            add_settings(
+                made.config(name), f"keep_sessions = {KEPT}", f"[inputs.hours]\nvalue = [{hours}]\n{SPARING}"
+            )
         made.start(BROKER, *PARTIES)
         yield made
 

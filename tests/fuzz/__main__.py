@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import platform
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from tests.fuzz.targets import TARGETS
 REGRESSIONS = Path(__file__).parent / "regressions"
 LONGEST = 9_000  # bytes of one input: of a letter with every kind of slot
 HANGS = 10  # seconds after which an input is a finding too
-MEMORY = 1_024  # megabytes, the same
+MEMORY = 1_024  # megabytes more than whoever starts it has, the same
 _STATISTIC = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _COVERAGE = re.compile(r"cov: (\d+) ft: (\d+)")
 
@@ -64,7 +65,8 @@ def fuzz(target: str, seconds: int, keep: Path) -> Fuzzed:
         "max_total_time": seconds,
         "max_len": LONGEST,
         "timeout": HANGS,
-        "rss_limit_mb": MEMORY,
+        # The kernel counts what the process was before it became the fuzzer, too.
+        "rss_limit_mb": MEMORY + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "print_final_stats": 1,
         "artifact_prefix": f"{folder}/",
     }

@@ -23,7 +23,7 @@ from protocol.states import State
 from tests.simulation.conftest import silence
 from tests.support.network import Network
 
-CASES = 60
+CASES = 40
 TRIO = {"alice": "100", "bob": "20", "carlos": "3"}
 
 

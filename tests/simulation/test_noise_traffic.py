@@ -66,7 +66,7 @@ def noise_of(name: str, compute: int, nano: int = NANO) -> Noise | None:
 def test_whatever_number_a_party_has_it_joins(name: str, units: int, scale: int) -> None:
     spec = make_spec(FUNCTIONS[name], TRIO, noise=noise_of(name, 3))
     limits = Limits({"raise": Declared()}, min_inputs=1)
-    assert refuse(spec, "alice", Roster(spec.members, {}), limits) is None
+    assert refuse(spec, "alice", Roster(spec.members, {spec.coordinator: bytes(32)}), limits) is None
     encoded = spec.function.encode(Exact(np.array(units), scale, "raise"), 3, clamp=True)
     assert encoded.shape == spec.shape
     if isinstance(spec.function, Sum | Average):

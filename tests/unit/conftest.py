@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from party_node.journal import Journal
 
@@ -18,3 +19,9 @@ def journal(path: Path) -> Iterator[Journal]:
     journal = Journal(path)
     yield journal
     journal.close()
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> None:
+    """Another test may have set a level: logs that are looked for would be missing."""
+    structlog.reset_defaults()

@@ -102,7 +102,8 @@ def refused(kind: type[Statement], raw: bytes) -> str:
 
 
 def test_every_kind_of_statement_is_tried_here() -> None:
-    assert set(Statement.__subclasses__()) == set(STRATEGIES)
+    kinds = {kind for kind in Statement.__subclasses__() if kind.__module__.startswith("protocol.")}
+    assert kinds == set(STRATEGIES)
 
 
 @KINDS
