@@ -178,7 +178,7 @@ def small_disk(network: Cluster) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-@pytest.mark.parametrize(("pages", "resumed"), [(2, 0), (16, 1)], ids=["before its join", "after its join"])
+@pytest.mark.parametrize(("pages", "resumed"), [(2, 0), (22, 1)], ids=["before its join", "after its join"])
 def test_a_node_whose_disk_is_full_ends_with_an_error_and_goes_on_when_there_is_room(
     network: Cluster, small_disk: Path, pages: int, resumed: int
 ) -> None:
